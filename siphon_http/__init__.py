@@ -1,0 +1,7 @@
+"""siphon-http: the HTTP extension of the siphon telecom server."""
+
+from __future__ import annotations
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,87 @@
+# Character classes of HTTP and hex digits: inline, no module behind them, shared by cimport.
+#
+# Every function takes one byte and cannot fail. The classes lie in one table of bits, so that a scan touches four
+# cache lines at most:
+#
+#    1  token        tchar (RFC 9110, 5.6.2)
+#    2  field value  HTAB, SP, VCHAR, obs-text (RFC 9110, 5.5)
+#    4  digit        0-9
+#    8  alpha        A-Z a-z
+#   16  unreserved   what never needs an escape in a URL (RFC 3986, 2.3)
+
+cdef extern from *:
+    """
+    static const unsigned char siphon_ascii_class[256] = {
+        /* 00 */  0,  0,  0,  0,  0,  0,  0,  0,  0,  2,  0,  0,  0,  0,  0,  0,
+        /* 10 */  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+        /* 20 */  2,  3,  2,  3,  3,  3,  3,  3,  2,  2,  3,  3,  2, 19, 19,  2,
+        /* 30 */ 23, 23, 23, 23, 23, 23, 23, 23, 23, 23,  2,  2,  2,  2,  2,  2,
+        /* 40 */  2, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27,
+        /* 50 */ 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27,  2,  2,  2,  3, 19,
+        /* 60 */  3, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27,
+        /* 70 */ 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27,  2,  3,  2, 19,  0,
+        /* 80 */  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,
+        /* 90 */  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,
+        /* a0 */  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,
+        /* b0 */  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,
+        /* c0 */  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,
+        /* d0 */  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,
+        /* e0 */  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,
+        /* f0 */  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,  2,
+    };
+    static const signed char siphon_ascii_hex[256] = {
+        /* 00 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* 10 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* 20 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* 30 */  0,  1,  2,  3,  4,  5,  6,  7,  8,  9, -1, -1, -1, -1, -1, -1,
+        /* 40 */ -1, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* 50 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* 60 */ -1, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* 70 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* 80 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* 90 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* a0 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* b0 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* c0 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* d0 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* e0 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+        /* f0 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    };
+    """
+    const unsigned char siphon_ascii_class[256]
+    const signed char siphon_ascii_hex[256]
+
+
+cdef inline bint is_token(unsigned char c) noexcept nogil:
+    """Whether `c` may stand in a token: a method or a field name (RFC 9110, 5.6.2)."""
+    return (siphon_ascii_class[c] & 1) != 0
+
+
+cdef inline bint is_field_vchar(unsigned char c) noexcept nogil:
+    """Whether `c` may stand in a field value: HTAB, SP, 0x21-0x7e, 0x80-0xff (RFC 9110, 5.5)."""
+    return (siphon_ascii_class[c] & 2) != 0
+
+
+cdef inline bint is_digit(unsigned char c) noexcept nogil:
+    """Whether `c` is 0-9."""
+    return (siphon_ascii_class[c] & 4) != 0
+
+
+cdef inline bint is_alpha(unsigned char c) noexcept nogil:
+    """Whether `c` is A-Z or a-z."""
+    return (siphon_ascii_class[c] & 8) != 0
+
+
+cdef inline bint is_unreserved(unsigned char c) noexcept nogil:
+    """Whether an escape of `c` in a URL means `c` itself (RFC 3986, 2.3)."""
+    return (siphon_ascii_class[c] & 16) != 0
+
+
+cdef inline int hex_value(unsigned char c) noexcept nogil:
+    """Return the value of a hex digit of either case, or -1."""
+    return siphon_ascii_hex[c]
+
+
+cdef inline unsigned char to_lower(unsigned char c) noexcept nogil:
+    """Return `c` with A-Z made a-z."""
+    return c | 0x20 if <unsigned char>(c - 65) < 26 else c

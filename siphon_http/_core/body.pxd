@@ -1,0 +1,14 @@
+"""Capped body accumulator."""
+
+
+cimport cython
+
+
+@cython.final
+cdef class BodyAccumulator:
+    cdef readonly Py_ssize_t limit    # largest content accepted, bytes
+    cdef readonly Py_ssize_t size     # bytes accepted so far, <= limit
+    cdef list _chunks                 # bytes objects in arrival order
+
+    cpdef Py_ssize_t feed(self, bytes chunk) except -1
+    cpdef bytes take(self)

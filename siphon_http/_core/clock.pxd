@@ -1,0 +1,31 @@
+# Two clocks that cost a few nanoseconds and are a few milliseconds coarse; seconds.
+
+from libc.time cimport time_t
+
+
+cdef extern from *:
+    """
+    #ifndef SIPHON_HTTP_CLOCK
+    #define SIPHON_HTTP_CLOCK
+    #include <time.h>
+    #ifdef CLOCK_MONOTONIC_COARSE
+    #define SIPHON_MONOTONIC CLOCK_MONOTONIC_COARSE
+    #define SIPHON_REALTIME CLOCK_REALTIME_COARSE
+    #else
+    #define SIPHON_MONOTONIC CLOCK_MONOTONIC
+    #define SIPHON_REALTIME CLOCK_REALTIME
+    #endif
+    static inline double siphon_monotonic(void) {
+        struct timespec t;
+        clock_gettime(SIPHON_MONOTONIC, &t);
+        return (double) t.tv_sec + (double) t.tv_nsec * 1e-9;
+    }
+    static inline time_t siphon_wall_second(void) {
+        struct timespec t;
+        clock_gettime(SIPHON_REALTIME, &t);
+        return t.tv_sec;
+    }
+    #endif
+    """
+    double monotonic "siphon_monotonic"() noexcept nogil       # never goes back
+    time_t wall_second "siphon_wall_second"() noexcept nogil   # since 1970

@@ -1,0 +1,75 @@
+"""Request and Response as scripts see them."""
+
+from siphon_http._core.headers cimport Headers
+
+
+cdef enum:
+    MAX_PARAMS = 16            # parameters of one pattern; the router refuses more
+
+
+cimport cython
+
+
+@cython.final
+cdef class Peer:
+    """Who is at the other end of a connection; one object per connection, shared by its requests."""
+    cdef readonly str client       # "ip:port", "[v6]:port", "unix:" for a unix socket
+    cdef readonly str scheme       # "http" or "https"
+    cdef readonly object certificate   # dict of ssl.SSLSocket.getpeercert(), or None
+
+
+@cython.final
+cdef class Request:
+    cdef bytes head                # bytes that the offsets below point into; the received bytes themselves
+    cdef Py_ssize_t target         # first byte of the request target
+    cdef Py_ssize_t target_end     # one past its last byte
+    cdef Py_ssize_t path           # first byte of the path; inside the target
+    cdef Py_ssize_t path_end       # one past the path
+    cdef Py_ssize_t query          # first byte of the query; == query_end when there is none
+    cdef Py_ssize_t query_end
+    cdef Py_ssize_t authority      # authority of an absolute-form target; == authority_end when there is none
+    cdef Py_ssize_t authority_end
+    cdef Py_ssize_t fields         # first byte of the field lines
+    cdef Py_ssize_t fields_end     # one past the last field line's LF
+    cdef readonly str method       # as sent
+    cdef int version               # 10, 11 or 20
+    cdef bint keep_alive           # the connection may carry another request after this one
+    cdef bint expects              # waits for 100 (Continue) before it sends content
+    cdef bint has_content          # Content-Length above 0, or chunks
+    cdef bint is_complete          # content has arrived to its end
+    cdef bint bad_path             # the path has a bad escape or is not UTF-8: answered 400
+    cdef bint streams              # content goes to stream(), not to body()
+    cdef bint finishes             # on_disconnect="finish": not cancelled when the client leaves
+    cdef int timeout_ms            # of the route; 0 = the listener's
+    cdef bytes content             # whole content, or None
+    cdef Peer peer                 # of the connection
+    cdef str forwarded_client      # address told by a trusted proxy, or None
+    cdef object leaf               # what the router found; dispatch's
+    cdef object entry              # the route; dispatch's
+    cdef bytes params_source       # bytes that `params` point into: head's path, or its normalised form; None = head
+    cdef int params[32]            # start, end of each parameter, from the start of the path
+    cdef object running            # the Task, or job, that answers it while it is suspended; dispatch's
+    cdef object stream_source      # async iterator behind stream(); dispatch's
+    cdef dict _path_params, _query_params, _headers, _cookies, _state
+
+    cdef object field(self, const char* name, Py_ssize_t size)
+
+
+@cython.final
+cdef class Response:
+    cdef int _status               # 200 to 599
+    cdef list fields               # flat list of checked names and values, or None when there is none
+    cdef object content            # bytes, None, or an (async) iterator
+    cdef bint streams              # content is an iterator
+    cdef Headers _headers          # the live view, made when asked for
+
+    cdef Py_ssize_t declared       # Content-Length that the script set, -1 = none; valid after check_framing
+    cdef bint closes               # the script asked for the connection to end; valid after check_framing
+
+    cdef int check_framing(self, bint is_head) except -1
+    cdef int _set_headers(self, object headers) except -1
+    cdef int _set_body(self, object body) except -1
+
+
+cdef Response plain_response(int status, bytes text)
+cpdef Response answer_405(bytes allow, bint options)
