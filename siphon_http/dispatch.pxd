@@ -1,0 +1,62 @@
+"""request -> route -> middleware -> handler -> response; the only caller of script code."""
+
+cimport cython
+
+from siphon_http._core.exchange cimport Exchange, Handler
+from siphon_http._core.message cimport Request, Response
+from siphon_http._core.router cimport Router
+from siphon_http.task cimport Runner
+from siphon_http.threads cimport Job, ThreadPool
+
+
+cdef enum Kind:
+    KIND_ASYNC = 0          # a coroutine function
+    KIND_DIRECT = 1         # a plain function, called on the loop
+    KIND_THREAD = 2         # a plain function, called on a thread
+    KIND_CHAIN = 3          # middleware around any of these
+
+
+@cython.final
+cdef class Entry:
+    cdef readonly str pattern         # as registered
+    cdef readonly tuple names         # of the path parameters, in order
+    cdef readonly object handler
+    cdef readonly str where           # file:line of the handler
+    cdef int kind                     # Kind of the whole
+    cdef int own_kind                 # Kind of the handler alone
+    cdef tuple steps                  # Step objects before the handler
+    cdef Py_ssize_t cap               # largest content, bytes; -1 = the listener's
+    cdef int timeout_ms               # 0 = the listener's
+    cdef bint stream
+    cdef bint finishes                # on_disconnect="finish"
+
+
+@cython.final
+cdef class Step:
+    cdef object function
+    cdef bint wraps                   # takes (req, call_next)
+    cdef bint blocking                # runs on a thread
+    cdef str where
+
+
+@cython.final
+cdef class Dispatcher(Handler):
+    cdef readonly object loop
+    cdef Runner runner
+    cdef readonly ThreadPool pool
+    cdef Router router                # leaves hold Entry objects
+    cdef readonly bytes allow         # all methods of all routes, for OPTIONS *
+    cdef object format_exception      # callable(exception) -> str for the log
+    cdef readonly set running         # tasks of handlers that are suspended
+    cdef double slow_said             # when a handler that held the loop was last logged
+    cdef object idle_waiter           # callable, called when the last task has ended
+
+    cdef int _coroutine(self, Exchange exchange, Request request, object coroutine, object context) except -1
+    cdef int _finish(self, Exchange exchange, Request request, object value, object context) except -1
+    cdef int _failed(self, Exchange exchange, Request request, object error) except -1
+    cdef int _thread(self, Exchange exchange, Request request, Entry entry) except -1
+    cdef int _direct(self, Exchange exchange, Request request, Entry entry) except -1
+    cdef int _unmatched(self, Exchange exchange, Request request) except -1
+    cdef int _suspended(self, Exchange exchange, Request request, object task, object context) except -1
+    cdef int _ended(self, object task) except -1
+    cdef int _slow(self, Request request, double seconds) except -1

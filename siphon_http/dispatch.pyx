@@ -1,0 +1,570 @@
+"""request -> route -> middleware -> handler -> response; the only caller of script code.
+
+An async handler's first step runs at once, inside the read that brought its request. A plain function runs on a thread,
+or, with `blocking=False`, on the loop. Whatever a script raises ends here: it becomes an answer and a log entry.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
+
+import asyncio
+import inspect
+import logging
+import traceback
+
+from siphon_http.errors import HandlerError, RemoteProtocolError
+
+from siphon_http._core.clock cimport monotonic
+from siphon_http._core.exchange cimport Exchange, Handler
+from siphon_http._core.message cimport Request, Response, answer_405, plain_response
+from siphon_http._core.router cimport Leaf, Router
+from siphon_http._core.urldecode cimport canonical_path, is_plain, is_valid_path
+from siphon_http.task cimport Runner
+from siphon_http.threads cimport Job, ThreadPool
+
+__all__ = ["Dispatcher"]
+
+log = logging.getLogger("siphon_http.handler")
+
+cdef double SLOW_SECONDS = 0.1          # a handler that holds the loop longer is logged
+cdef double SLOW_SAID_EVERY = 60.0
+
+@cython.final
+cdef class Step:
+    """One middleware, made ready."""
+
+    def __init__(self, middleware):
+        self.function = middleware.function
+        self.wraps = middleware.wraps
+        self.blocking = middleware.blocking
+        self.where = middleware.where
+
+
+@cython.final
+cdef class Entry:
+    """One route, made ready: what a request that matched it needs to know."""
+
+    def __init__(self, route, tuple steps):
+        self.pattern = route.pattern.text
+        self.names = route.pattern.names
+        self.handler = route.handler
+        self.where = route.where
+        self.own_kind = KIND_ASYNC if route.is_async else KIND_THREAD if route.blocking else KIND_DIRECT
+        self.kind = KIND_CHAIN if steps else self.own_kind
+        self.steps = steps
+        self.cap = -1 if route.max_body_bytes is None else route.max_body_bytes
+        self.timeout_ms = route.timeout_ms or 0
+        self.stream = route.stream
+        self.finishes = route.on_disconnect == "finish"
+
+
+@cython.final
+cdef class Dispatcher(Handler):
+    """Answers requests by the routes and middleware of one generation.
+
+    generation: registry.Generation. sync_pool_max: threads for blocking handlers; sync_queue_max: calls that may wait
+    for one, more are answered 503. format_exception: callable(exception) -> str, for the log. Belongs to the loop's
+    thread.
+    """
+
+    def __init__(self, generation, loop, *, int sync_pool_max=32, int sync_queue_max=1024, format_exception=None,
+                 task_mode=None):
+        self.loop = loop
+        self.runner = Runner(loop, task_mode)
+        self.pool = ThreadPool(loop, sync_pool_max, sync_queue_max)
+        self.format_exception = format_exception or _whole_traceback
+        self.running = set()
+        self.slow_said = -SLOW_SAID_EVERY
+        self.use(generation)
+
+    def use(self, generation):
+        """Answer by `generation` from the next request on; requests under way keep the one they began with."""
+        cdef tuple steps = tuple([Step(middleware) for middleware in generation.middleware])
+        cdef Router router = Router()
+        methods = {"OPTIONS"}
+        for route in generation.routes:
+            entry = Entry(route, steps)
+            for method in route.methods:
+                router.insert(route.pattern, method, entry, route.where)
+                methods.add(method)
+        if "GET" in methods:
+            methods.add("HEAD")
+        router.freeze()
+        self.router = router
+        self.allow = ", ".join(sorted(methods)).encode("ascii")
+
+    # ---- Handler
+
+    cdef Py_ssize_t accept(self, Request request, Py_ssize_t limit) except -1:
+        """Find the route (see Handler). What has none is answered at once, without waiting for its content."""
+        cdef const char* path = PyBytes_AS_STRING(request.head) + request.path
+        cdef Py_ssize_t size = request.path_end - request.path
+        cdef Leaf leaf
+        cdef Entry entry
+        request.leaf = None
+        if size == 0:
+            path = b"/"         # an absolute target without a path (RFC 9110, 4.2.3)
+            size = 1
+        if not is_plain(path, size):
+            if not is_valid_path(path, size):
+                request.bad_path = True
+                request.streams = request.has_content
+                return 0x7fffffffffffffff
+            request.params_source = canonical_path(path, size)
+            if request.params_source is not None:
+                path = PyBytes_AS_STRING(request.params_source)
+                size = PyBytes_GET_SIZE(request.params_source)
+        leaf = self.router.match(path, size, request.params)
+        if leaf is not None:
+            entry = <Entry> leaf.find(request.method)
+            if entry is not None:
+                request.entry = entry
+                request.streams = entry.stream
+                request.finishes = entry.finishes
+                request.timeout_ms = entry.timeout_ms
+                return limit if entry.cap < 0 else entry.cap
+            request.leaf = leaf
+        request.streams = request.has_content
+        return 0x7fffffffffffffff
+
+    cdef int dispatch(self, Exchange exchange, Request request) except -1:
+        """Answer `request` (see Handler)."""
+        cdef Entry entry = <Entry> request.entry
+        cdef double begun
+        if entry is None:
+            return self._unmatched(exchange, request)
+        if entry.kind == KIND_THREAD:
+            return self._thread(exchange, request, entry)
+        begun = monotonic()
+        if entry.stream:
+            request.stream_source = ContentStream(exchange, request, self.loop)
+        if entry.kind == KIND_DIRECT:
+            self._direct(exchange, request, entry)
+        else:
+            context = PyContext_CopyCurrent()
+            try:
+                if entry.kind == KIND_ASYNC:
+                    coroutine = entry.handler(request)
+                else:
+                    coroutine = _chain(self, entry, request, 0)
+            except BaseException as error:
+                return self._failed(exchange, request, error)
+            self._coroutine(exchange, request, coroutine, context)
+        begun = monotonic() - begun
+        if begun > SLOW_SECONDS:
+            self._slow(request, begun)
+        return 0
+
+    cdef int cancel(self, Request request, bint gone) except -1:
+        """Stop the handler of `request` (see Handler), unless its route lets it finish when the client leaves."""
+        running = request.running
+        if running is None or (gone and request.finishes):
+            return 0
+        request.running = None
+        running.cancel()
+        return 0
+
+    # ---- the ways to call a handler
+
+    cdef int _coroutine(self, Exchange exchange, Request request, object coroutine, object context) except -1:
+        """Run the first step of `coroutine`; finish, or let its task go on."""
+        cdef bint suspended = False
+        try:
+            value = self.runner.run(coroutine, context, &suspended)
+        except BaseException as error:
+            return self._failed(exchange, request, error)
+        if suspended:
+            return self._suspended(exchange, request, value, context)
+        return self._finish(exchange, request, value, context)
+
+    cdef int _suspended(self, Exchange exchange, Request request, object task, object context) except -1:
+        cdef Completion completion = Completion.__new__(Completion)
+        completion.dispatcher = self
+        completion.exchange = exchange
+        completion.request = request
+        completion.context = context
+        self.running.add(task)
+        request.running = task
+        task.add_done_callback(completion)
+        return 0
+
+    cdef int _direct(self, Exchange exchange, Request request, Entry entry) except -1:
+        """Call a plain function here and now, in its own context."""
+        context = PyContext_CopyCurrent()
+        PyContext_Enter(context)
+        try:
+            value = entry.handler(request)
+        except BaseException as error:
+            PyContext_Exit(context)
+            return self._failed(exchange, request, error)
+        PyContext_Exit(context)
+        if type(value) is not Response and inspect.isawaitable(value):
+            return self._coroutine(exchange, request, _awaited(value), context)
+        return self._finish(exchange, request, value, context)
+
+    cdef int _thread(self, Exchange exchange, Request request, Entry entry) except -1:
+        """Call a plain function on a thread."""
+        cdef ThreadCompletion completion = ThreadCompletion.__new__(ThreadCompletion)
+        cdef Job job
+        completion.dispatcher = self
+        completion.exchange = exchange
+        completion.request = request
+        completion.context = PyContext_CopyCurrent()
+        job = self.pool.submit(entry.handler, request, completion.context, completion)
+        if job is None:
+            log.warning("%s %s: 503, %d calls wait for a thread already", request.method, entry.pattern,
+                        self.pool.queue_max)
+            exchange.respond(request, plain_response(503, b"too many requests wait for a thread"))
+            return 0
+        request.running = job
+        self.running.add(job)
+        return 0
+
+    cdef int _unmatched(self, Exchange exchange, Request request) except -1:
+        """Answer what no route answers: 400, 404, 405, or OPTIONS on our own (RFC 9110, 9.3.7)."""
+        cdef Response response
+        if request.bad_path:
+            response = plain_response(400, b"the path has a bad escape or is not UTF-8")
+        elif request.leaf is not None:
+            response = answer_405((<Leaf> request.leaf).allow, request.method == "OPTIONS")
+        elif request.method == "OPTIONS" and request.path_end - request.path == 1 \
+                and PyBytes_AS_STRING(request.head)[request.path] == c"*":
+            response = answer_405(self.allow, True)
+        else:
+            response = plain_response(404, b"not found")
+        exchange.respond(request, response)
+        return 0
+
+    # ---- what came of it
+
+    cdef int _finish(self, Exchange exchange, Request request, object value, object context) except -1:
+        """Send what the handler returned."""
+        cdef Response response
+        if type(value) is not Response:
+            entry = <Entry> request.entry
+            return self._failed(exchange, request, HandlerError(
+                f"{_name(entry.handler)} ({entry.where}) returned {_article(value)} instead of http.Response"))
+        response = <Response> value
+        try:
+            response.check_framing(request.method == "HEAD")
+        except ValueError as error:
+            return self._failed(exchange, request, error)
+        if not response.streams:
+            exchange.respond(request, response)
+            return 0
+        if not exchange.is_open(request):
+            _close_unused(response.content)
+            return 0
+        return self._coroutine(exchange, request, _send(self, exchange, request, response), context)
+
+    cdef int _failed(self, Exchange exchange, Request request, object error) except -1:
+        """Answer 500 and log what the script raised; nothing of it is sent."""
+        if isinstance(error, asyncio.CancelledError) and not exchange.is_open(request):
+            return 0    # we cancelled it, because nobody waits for it
+        entry = <Entry> request.entry
+        if isinstance(error, HandlerError) and error.__traceback__ is None:
+            log.error("%s %s: handler error: %s", request.method, entry.pattern, error)
+        else:
+            log.error("%s %s: handler error\n%s", request.method, entry.pattern, self.format_exception(error).rstrip())
+        exchange.respond(request, plain_response(500, b"handler error"))
+        return 0
+
+    cdef int _slow(self, Request request, double seconds) except -1:
+        """Say, at most once a minute, that a handler held the loop."""
+        cdef double now = monotonic()
+        if now - self.slow_said < SLOW_SAID_EVERY:
+            return 0
+        self.slow_said = now
+        entry = <Entry> request.entry
+        log.warning("%s %s held the loop for %.0f ms, nothing else was served meanwhile: %s (use await, or a plain "
+                    "`def` handler, which gets a thread)", request.method, entry.pattern, seconds * 1000, entry.where)
+        return 0
+
+    # ---- life
+
+    def when_idle(self, callback):
+        """Call `callback()` once no handler runs: now, or when the last one ends."""
+        if self.running:
+            self.idle_waiter = callback
+        else:
+            callback()
+
+    def cancel_all(self):
+        """Cancel every handler that still runs."""
+        for task in list(self.running):
+            task.cancel()
+
+    def close(self):
+        """End the threads."""
+        self.pool.close()
+
+    cdef int _ended(self, object task) except -1:
+        self.running.discard(task)
+        if self.idle_waiter is not None and not self.running:
+            waiter = self.idle_waiter
+            self.idle_waiter = None
+            waiter()
+        return 0
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Completion:
+    """Done callback of a handler's task: the way back from a suspended handler to its exchange."""
+
+    cdef Dispatcher dispatcher
+    cdef Exchange exchange
+    cdef Request request
+    cdef object context
+
+    def __call__(self, task):
+        cdef Dispatcher dispatcher = self.dispatcher
+        cdef Request request = self.request
+        if request.running is task:
+            request.running = None
+        try:
+            if task.cancelled():
+                dispatcher._failed(self.exchange, request, asyncio.CancelledError("the handler cancelled itself"))
+            else:
+                error = task.exception()
+                if error is not None:
+                    dispatcher._failed(self.exchange, request, error)
+                else:
+                    value = task.result()
+                    if value is not DONE:
+                        dispatcher._finish(self.exchange, request, value, self.context)
+        finally:
+            dispatcher._ended(task)
+            self.dispatcher = None
+            self.exchange = None
+            self.request = None
+            self.context = None
+
+
+@cython.final
+@cython.freelist(64)
+cdef class ThreadCompletion:
+    """Callback of a handler's job on a thread."""
+
+    cdef Dispatcher dispatcher
+    cdef Exchange exchange
+    cdef Request request
+    cdef object context
+
+    def __call__(self, Job job):
+        cdef Dispatcher dispatcher = self.dispatcher
+        cdef Request request = self.request
+        if request.running is job:
+            request.running = None
+        dispatcher._ended(job)
+        if job.error is not None:
+            dispatcher._failed(self.exchange, request, job.error)
+        elif type(job.value) is not Response and inspect.isawaitable(job.value):
+            dispatcher._coroutine(self.exchange, request, _awaited(job.value), self.context)
+        elif job.value is not None or not job.cancelled:
+            dispatcher._finish(self.exchange, request, job.value, self.context)
+
+
+cdef object DONE = object()     # what a coroutine returns that has answered by itself
+
+
+@cython.final
+cdef class _Waker:
+    """Settles a future from a protocol, which knows no futures."""
+
+    cdef object future
+
+    def __call__(self):
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+cdef object _change(Exchange exchange, Request request, object loop):
+    """Return a future for the next change of `exchange`."""
+    cdef _Waker waker = _Waker.__new__(_Waker)
+    waker.future = loop.create_future()
+    exchange.wait(request, waker)
+    return waker.future
+
+
+@cython.final
+cdef class ContentStream:
+    """What `req.stream()` returns: an async iterator over the content as it arrives, each piece bytes.
+
+    Raises:
+        RemoteProtocolError: the rest will not come.
+    """
+
+    cdef Exchange exchange
+    cdef Request request
+    cdef object loop
+
+    def __cinit__(self, Exchange exchange, Request request, loop):
+        self.exchange = exchange
+        self.request = request
+        self.loop = loop
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        while True:
+            piece = self.exchange.read_content(self.request)
+            if piece is None:
+                await _change(self.exchange, self.request, self.loop)
+            elif piece:
+                return piece
+            else:
+                raise StopAsyncIteration
+
+
+async def _awaited(value):
+    return await value
+
+
+async def _chain(Dispatcher self, Entry entry, Request request, Py_ssize_t at):
+    """Run the middleware from `at` on, then the handler; return the answer of whoever gives one."""
+    cdef Step step
+    while at < len(entry.steps):
+        step = <Step> entry.steps[at]
+        at += 1
+        if step.blocking:
+            value = await self.pool.call(step.function, request)
+        elif step.wraps:
+            value = step.function(request, _CallNext(self, entry, request, at))
+        else:
+            value = step.function(request)
+        if type(value) is not Response and inspect.isawaitable(value):
+            value = await value
+        if type(value) is Response:
+            return value
+        if value is not None or step.wraps:
+            raise HandlerError(f"middleware {_name(step.function)} ({step.where}) returned {_article(value)}; "
+                               + ("a wrap returns http.Response" if step.wraps else "a guard returns http.Response or None"))
+    if entry.own_kind == KIND_THREAD:
+        value = await self.pool.call(entry.handler, request)
+    else:
+        value = entry.handler(request)
+    if type(value) is not Response and inspect.isawaitable(value):
+        value = await value
+    if type(value) is not Response:
+        raise HandlerError(f"{_name(entry.handler)} ({entry.where}) returned {_article(value)} instead of http.Response")
+    return value
+
+
+@cython.final
+cdef class _CallNext:
+    """The second argument of a wrap: `await call_next(req)` gives the response of what it wraps, or raises its error."""
+
+    cdef Dispatcher dispatcher
+    cdef Entry entry
+    cdef Request request
+    cdef Py_ssize_t at
+
+    def __init__(self, Dispatcher dispatcher, Entry entry, Request request, Py_ssize_t at):
+        self.dispatcher = dispatcher
+        self.entry = entry
+        self.request = request
+        self.at = at
+
+    def __call__(self, request=None):
+        if request is not None and request is not self.request:
+            raise TypeError(f"call_next takes the request that the middleware was given, not {_article(request)}")
+        return _chain(self.dispatcher, self.entry, self.request, self.at)
+
+
+async def _send(Dispatcher self, Exchange exchange, Request request, Response response):
+    """Send a streamed answer; its iterator is closed whatever happens."""
+    cdef Py_ssize_t sent = 0
+    cdef Py_ssize_t declared = response.declared
+    cdef bint is_async = hasattr(response.content, "__aiter__")
+    cdef bint blocking = not is_async and (<Entry> request.entry).own_kind == KIND_THREAD
+    cdef bint whole = False
+    iterator = None
+    try:
+        iterator = response.content.__aiter__() if is_async else iter(response.content)
+        if not exchange.start(request, response, declared):
+            return DONE
+        if request.method != "HEAD" and response._status not in (204, 205, 304):
+            while True:
+                if is_async:
+                    piece = await anext(iterator, DONE)
+                elif blocking:
+                    piece = await self.pool.call(_next_piece, iterator)
+                else:
+                    piece = next(iterator, DONE)
+                if piece is DONE:
+                    break
+                piece = _piece(piece)
+                sent += len(piece)
+                if 0 <= declared < sent:
+                    raise ValueError(f"content-length is {declared}, but the body goes on after that")
+                if not exchange.chunk(request, piece):
+                    return DONE
+                while not exchange.is_writable(request):
+                    await _change(exchange, request, self.loop)
+            if sent < declared:
+                raise ValueError(f"content-length is {declared}, but the body ended after {sent} bytes")
+        whole = True
+    except Exception as error:
+        entry = <Entry> request.entry
+        log.error("%s %s: the answer is broken off after %d bytes\n%s", request.method, entry.pattern, sent,
+                  self.format_exception(error).rstrip())
+    finally:
+        # The task that runs this must not be cancelled by the end of its own exchange.
+        request.running = None
+        if whole:
+            exchange.end(request)
+        else:
+            exchange.fail(request)
+        await _close_iterator(iterator)
+    return DONE
+
+
+def _next_piece(iterator):
+    """`next` that returns a mark at the end: StopIteration cannot cross an await."""
+    return next(iterator, DONE)
+
+
+async def _close_iterator(iterator):
+    """Close a generator that was not read to its end."""
+    try:
+        if hasattr(iterator, "aclose"):
+            await iterator.aclose()
+        elif hasattr(iterator, "close"):
+            iterator.close()
+    except Exception:
+        log.exception("an answer's iterator failed when it was closed")
+
+
+cdef object _close_unused(content):
+    """Close a plain generator that is not sent; an async one that has not begun needs nothing."""
+    if hasattr(content, "close"):
+        content.close()
+
+
+cdef bytes _piece(piece):
+    """Return one piece of a streamed body as bytes."""
+    if type(piece) is bytes:
+        return piece
+    if isinstance(piece, str):
+        return piece.encode("utf-8")
+    if isinstance(piece, (bytes, bytearray, memoryview)):
+        return bytes(piece)
+    raise TypeError(f"a piece of a body is bytes, not {_article(piece)}")
+
+
+def _name(function):
+    """Return what a function is called."""
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+def _article(value):
+    """Name the type of `value` for a message."""
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _whole_traceback(error):
+    """Format an exception as Python does."""
+    return "".join(traceback.format_exception(error))

@@ -1,0 +1,369 @@
+"""The head of an HTTP/1.1 request: where its parts are, and what RFC 9112 asks beyond the parser.
+
+httptools judges every head; this scan comes first, cuts the head out of the stream, and adds what httptools does not
+enforce: one space on each side of the target, Host, Transfer-Encoding and Content-Length rules, limits. It never
+accepts what httptools refuses, since both must agree.
+"""
+
+from libc.string cimport memchr, memcmp, memset
+
+from siphon_http._core.ascii cimport hex_value, is_digit, is_token, to_lower
+
+__all__ = ["inspect_head"]
+
+cdef int EMPTY_LINES = 8    # bytes of empty lines skipped before a request line (RFC 9112, 2.2)
+
+
+cdef struct Notes:
+    # Fields that frame or route the message, as met.
+    int hosts
+    int lengths
+    int codings
+    const char* host
+    Py_ssize_t host_size
+    const char* length
+    Py_ssize_t length_size
+    const char* coding
+    Py_ssize_t coding_size
+    bint bad_expect
+    bint empty_expect
+
+
+cdef inline bint _same(const char* data, const char* lower, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(size):
+        if to_lower(<unsigned char> data[i]) != <unsigned char> lower[i]:
+            return False
+    return True
+
+
+cdef inline int _refuse(Head* head, int status, const char* reason) noexcept nogil:
+    head.reason = reason
+    return status
+
+
+cdef bint _is_authority(const char* data, Py_ssize_t size, bint may_be_empty) noexcept nogil:
+    """uri-host [ ":" port ] (RFC 9110, 7.2; RFC 3986, 3.2.2); no userinfo."""
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t port
+    cdef long number = 0
+    cdef unsigned char c
+    if size == 0:
+        return may_be_empty
+    if data[0] == c"[":
+        i = 1
+        while i < size and data[i] != c"]":
+            c = <unsigned char> data[i]
+            # IPv6 with dots for its IPv4 tail, or IPvFuture ("v1.x:y").
+            if hex_value(c) < 0 and c != c":" and c != c"." and not (is_token(c) and data[1] == c"v"):
+                return False
+            i += 1
+        if i == size or i < 3:
+            return False
+        i += 1
+    else:
+        while i < size and data[i] != c":":
+            c = <unsigned char> data[i]
+            if c == c"%":
+                if i + 2 >= size or hex_value(<unsigned char> data[i + 1]) < 0 or hex_value(<unsigned char> data[i + 2]) < 0:
+                    return False
+                i += 2
+            # tchar without "#^`|" and with "(),;=" is unreserved and sub-delims.
+            elif c == c"#" or c == c"^" or c == c"`" or c == c"|":
+                return False
+            elif not is_token(c) and c != c"(" and c != c")" and c != c"," and c != c";" and c != c"=":
+                return False
+            i += 1
+        if i == 0:
+            return False
+    if i == size:
+        return True
+    if data[i] != c":":
+        return False
+    port = i + 1
+    for i in range(port, size):
+        if not is_digit(<unsigned char> data[i]):
+            return False
+        number = number * 10 + (data[i] - c"0")
+        if number > 65535:
+            return False
+    return True
+
+
+cdef bint _is_known_method(const char* method, Py_ssize_t size) noexcept nogil:
+    """Methods that go to the parser as they are; any other is shown to it as POST, which is framed alike."""
+    if size == 3:
+        return memcmp(method, b"GET", 3) == 0 or memcmp(method, b"PUT", 3) == 0
+    if size == 4:
+        return memcmp(method, b"POST", 4) == 0 or memcmp(method, b"HEAD", 4) == 0
+    if size == 5:
+        return memcmp(method, b"PATCH", 5) == 0
+    if size == 6:
+        return memcmp(method, b"DELETE", 6) == 0
+    if size == 7:
+        return memcmp(method, b"OPTIONS", 7) == 0
+    return False
+
+
+cdef int _target(const char* data, Head* head) noexcept nogil:
+    """Read the request target (RFC 9112, 3.2): set its form and parts."""
+    cdef Py_ssize_t i
+    cdef Py_ssize_t start = head.target
+    cdef Py_ssize_t end = head.target_end
+    cdef unsigned char c
+    cdef const char* mark
+    if start == end:
+        return _refuse(head, 400, b"the request target is empty")
+    for i in range(start, end):
+        c = <unsigned char> data[i]
+        if c <= 32 or c >= 127:
+            return _refuse(head, 400, b"the request target has a byte that must be percent-encoded")
+        if c == c"#":
+            return _refuse(head, 400, b"the request target has a fragment")
+    head.path = start
+    head.authority = head.authority_end = start
+    if data[start] == c"/":
+        head.form = FORM_ORIGIN
+    elif end - start == 1 and data[start] == c"*":
+        head.form = FORM_ASTERISK
+        if not (head.method_end == 7 and memcmp(data, b"OPTIONS", 7) == 0):
+            return _refuse(head, 400, b"the target * is for OPTIONS")
+    elif end - start > 7 and _same(data + start, b"http://", 7) or end - start > 8 and _same(data + start, b"https://", 8):
+        head.form = FORM_ABSOLUTE
+        start += 7 if data[start + 4] == c":" else 8
+        i = start
+        while i < end and data[i] != c"/" and data[i] != c"?":
+            i += 1
+        if not _is_authority(data + start, i - start, False):
+            return _refuse(head, 400, b"the authority of the request target is not valid")
+        head.authority = start
+        head.authority_end = i
+        head.path = i
+    else:
+        return _refuse(head, 400, b"the request target has no form that is known here")
+    mark = <const char*> memchr(data + head.path, c"?", end - head.path)
+    if mark == NULL:
+        head.path_end = head.query = head.query_end = end
+    else:
+        head.path_end = mark - data
+        head.query = head.path_end + 1
+        head.query_end = end
+    return HEAD_DONE
+
+
+cdef int _request_line(const char* data, Py_ssize_t size, Head* head) noexcept nogil:
+    """Read `method SP target SP HTTP/1.x`, data[0:size] without its CR LF (RFC 9112, section 3)."""
+    cdef Py_ssize_t i = 0
+    cdef const char* space
+    while i < size and is_token(<unsigned char> data[i]):
+        i += 1
+    if i == 0 or i == size or data[i] != c" ":
+        return _refuse(head, 400, b"the request line has no method followed by one space")
+    head.method_end = i
+    head.target = i + 1
+    space = <const char*> memchr(data + head.target, c" ", size - head.target)
+    if space == NULL:
+        return _refuse(head, 400, b"the request line has no version")
+    head.target_end = space - data
+    i = head.target_end + 1
+    if size - i != 8 or memcmp(data + i, b"HTTP/", 5) != 0 or not is_digit(<unsigned char> data[i + 5]) \
+            or data[i + 6] != c"." or not is_digit(<unsigned char> data[i + 7]):
+        return _refuse(head, 400, b"the request line does not end in HTTP/1.1")
+    if data[i + 5] != c"1":
+        return _refuse(head, 505, b"http version not supported")
+    head.version = 10 if data[i + 7] == c"0" else 11
+    head.rewrite = data[i + 7] > c"1" or not _is_known_method(data, head.method_end)
+    if head.method_end == 7 and memcmp(data, b"CONNECT", 7) == 0:
+        return _refuse(head, 501, b"CONNECT is not implemented")
+    return _target(data, head)
+
+
+cdef void _connection(const char* value, Py_ssize_t size, Head* head) noexcept nogil:
+    """Read the options of one Connection field (RFC 9110, 7.6.1)."""
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t start, end
+    while i < size:
+        while i < size and (value[i] == c" " or value[i] == c"\t" or value[i] == c","):
+            i += 1
+        start = i
+        while i < size and value[i] != c",":
+            i += 1
+        end = i
+        while end > start and (value[end - 1] == c" " or value[end - 1] == c"\t"):
+            end -= 1
+        if end - start == 5 and _same(value + start, b"close", 5):
+            head.close = True
+        elif end - start == 10 and _same(value + start, b"keep-alive", 10):
+            head.keep = True
+
+
+cdef void _field(const char* data, const char* line, Py_ssize_t size, Head* head, Notes* notes) noexcept nogil:
+    """Note a field line that frames, routes or ends the message; line[0:size] without its CR LF."""
+    cdef Py_ssize_t name_size, value_size
+    cdef const char* value
+    cdef unsigned char first = to_lower(<unsigned char> line[0])
+    if first != c"h" and first != c"c" and first != c"t" and first != c"e" and first != c"u":
+        return
+    value = <const char*> memchr(line, c":", size)
+    if value == NULL:
+        return      # the parser refuses it
+    name_size = value - line
+    value += 1
+    value_size = size - name_size - 1
+    while value_size > 0 and (value[0] == c" " or value[0] == c"\t"):
+        value += 1
+        value_size -= 1
+    while value_size > 0 and (value[value_size - 1] == c" " or value[value_size - 1] == c"\t"):
+        value_size -= 1
+    if name_size == 4 and _same(line, b"host", 4):
+        notes.hosts += 1
+        notes.host = value
+        notes.host_size = value_size
+    elif name_size == 10 and _same(line, b"connection", 10):
+        _connection(value, value_size, head)
+    elif name_size == 14 and _same(line, b"content-length", 14):
+        notes.lengths += 1
+        notes.length = value
+        notes.length_size = value_size
+    elif name_size == 17 and _same(line, b"transfer-encoding", 17):
+        notes.codings += 1
+        notes.coding = value
+        notes.coding_size = value_size
+    elif name_size == 6 and _same(line, b"expect", 6):
+        if value_size == 12 and _same(value, b"100-continue", 12):
+            head.expects = True
+        else:
+            notes.bad_expect = True
+    elif name_size == 7 and _same(line, b"upgrade", 7):
+        head.upgrade = line - data
+
+
+cdef int _coding(Head* head, Notes* notes) noexcept nogil:
+    """Judge Transfer-Encoding (RFC 9112, 6.1): `chunked` alone, once, on HTTP/1.1, without Content-Length."""
+    cdef Py_ssize_t i
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t last = 0
+    if notes.codings > 1:
+        return _refuse(head, 400, b"Transfer-Encoding is repeated")
+    if notes.lengths:
+        return _refuse(head, 400, b"both Transfer-Encoding and Content-Length")
+    if head.version == 10:
+        return _refuse(head, 400, b"Transfer-Encoding in an HTTP/1.0 message")
+    if notes.coding_size == 7 and _same(notes.coding, b"chunked", 7):
+        head.length = LENGTH_CHUNKED
+        return HEAD_DONE
+    # Tokens and commas are codings that we do not have (501); anything else, or chunked not alone at the end, is broken.
+    if notes.coding_size == 0:
+        return _refuse(head, 400, b"Transfer-Encoding is empty")
+    for i in range(notes.coding_size):
+        if notes.coding[i] == c",":
+            at = i + 1
+        elif notes.coding[i] == c" " or notes.coding[i] == c"\t":
+            if at == i:
+                at = i + 1
+        elif not is_token(<unsigned char> notes.coding[i]):
+            return _refuse(head, 400, b"Transfer-Encoding is malformed")
+        elif i - at == 6 and _same(notes.coding + at, b"chunked", 7):
+            if i + 1 == notes.coding_size or not is_token(<unsigned char> notes.coding[i + 1]):
+                last += 1
+                if i + 1 != notes.coding_size or last > 1:
+                    return _refuse(head, 400, b"chunked is not the last transfer coding")
+    return _refuse(head, 501, b"transfer coding not implemented")
+
+
+cdef int _judge(const char* data, Head* head, Notes* notes) noexcept nogil:
+    """Judge what the field lines say together."""
+    cdef Py_ssize_t i
+    if notes.hosts > 1:
+        return _refuse(head, 400, b"more than one Host")
+    if notes.hosts == 0 and head.version == 11:
+        return _refuse(head, 400, b"no Host")
+    if notes.hosts and not _is_authority(notes.host, notes.host_size, True):
+        return _refuse(head, 400, b"Host is not valid")
+    if notes.codings:
+        i = _coding(head, notes)
+        if i != HEAD_DONE:
+            return i
+    elif notes.lengths:
+        if notes.lengths > 1:
+            return _refuse(head, 400, b"more than one Content-Length")
+        if notes.length_size == 0 or notes.length_size > 18:
+            return _refuse(head, 400, b"Content-Length is not valid")
+        head.length = 0
+        for i in range(notes.length_size):
+            if not is_digit(<unsigned char> notes.length[i]):
+                return _refuse(head, 400, b"Content-Length is not valid")
+            head.length = head.length * 10 + (notes.length[i] - c"0")
+    if notes.bad_expect and head.version == 11:
+        return _refuse(head, 417, b"expectation failed")
+    if head.version == 10:
+        head.expects = False    # RFC 9110, 10.1.1
+    return HEAD_DONE
+
+
+cdef int scan_head(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int max_fields, Head* head) noexcept nogil:
+    """Scan data[0:size] for one head; see the header file. Cost is linear, the result does not depend on the split."""
+    cdef Notes notes
+    cdef const char* begin = data
+    cdef const char* end = data + size
+    cdef const char* line
+    cdef const char* stop
+    cdef int count = 0
+    cdef int result
+    memset(head, 0, sizeof(Head))
+    memset(&notes, 0, sizeof(Notes))
+    head.length = LENGTH_NONE
+    while begin < end and (begin[0] == c"\r" or begin[0] == c"\n"):
+        begin += 1
+        if begin - data > EMPTY_LINES:
+            return _refuse(head, 400, b"empty lines instead of a request")
+    head.skipped = begin - data
+    if begin == end:
+        return HEAD_MORE
+    if not is_token(<unsigned char> begin[0]):
+        return _refuse(head, 400, b"a request begins with a method")
+    stop = <const char*> memchr(begin, c"\n", end - begin)
+    if (end if stop == NULL else stop + 1) - begin > max_bytes:
+        return _refuse(head, 414, b"uri too long")
+    if stop == NULL:
+        return HEAD_MORE
+    if stop[-1] != c"\r":
+        return _refuse(head, 400, b"a line does not end in CR LF")
+    result = _request_line(begin, stop - 1 - begin, head)
+    if result != HEAD_DONE:
+        return result
+    line = stop + 1
+    head.fields = line - begin
+    while True:
+        stop = <const char*> memchr(line, c"\n", end - line) if line < end else NULL
+        if (end if stop == NULL else stop + 1) - begin > max_bytes:
+            return _refuse(head, 431, b"request header fields too large")
+        if stop == NULL:
+            return HEAD_MORE
+        if stop == line or stop[-1] != c"\r":
+            return _refuse(head, 400, b"a line does not end in CR LF")
+        if stop - line == 1:
+            break
+        count += 1
+        if count > max_fields:
+            return _refuse(head, 431, b"too many request header fields")
+        if line[0] == c" " or line[0] == c"\t":
+            return _refuse(head, 400, b"a folded field line")
+        _field(begin, line, stop - 1 - line, head, &notes)
+        line = stop + 1
+    head.fields_end = line - begin
+    head.size = stop + 1 - begin
+    return _judge(begin, head, &notes)
+
+
+def inspect_head(bytes data, Py_ssize_t max_bytes=65536, int max_fields=128):
+    """Return `(result, facts)` of scanning `data`: 0 = more is needed, 1 = complete, else a status; for tests.
+
+    facts: dict of the parts that were found.
+    """
+    cdef Head head
+    cdef const char* raw = data
+    cdef int result = scan_head(raw, len(data), max_bytes, max_fields, &head)
+    cdef dict facts = dict(head)
+    facts["reason"] = None if head.reason == NULL else (<bytes> head.reason).decode("ascii")
+    return result, facts

@@ -1,0 +1,673 @@
+"""Server side of one HTTP/1.1 connection (RFC 9112), sans-IO: bytes in, calls on a sink out.
+
+    IDLE -> READING_HEAD -> READING_BODY -> RESPONDING -> IDLE | CLOSED
+
+Each message is cut out of the stream first (http1_head, chunks) and then fed to httptools alone, which judges it; where
+both disagree on what is complete, the answer is 400 and the connection closes. Requests of one connection are answered
+one at a time, in order; what follows the current one stays raw bytes.
+
+Nothing that the peer does is raised: it is answered, the connection is closed, and the sink is told.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.stdio cimport snprintf
+from libc.string cimport memchr, memcmp, memset
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from siphon_http.errors import LocalProtocolError, RemoteProtocolError
+
+from siphon_http._core.body cimport BodyAccumulator
+from siphon_http._core.exchange cimport Exchange
+from siphon_http._core.headers cimport HEAD_CHUNKED, HEAD_CLOSE, HEAD_KEEP_ALIVE, HEAD_NO_LENGTH, OutBuffer
+from siphon_http._core.message cimport Request, Response, plain_response
+from siphon_http.protocol.chunks cimport CHUNKS_DONE, ChunkScan, scan_chunks
+from siphon_http.protocol.http1_head cimport (
+    FORM_ASTERISK, HEAD_DONE, HEAD_MORE, LENGTH_CHUNKED, Head, scan_head,
+)
+from siphon_http.protocol.sink cimport Sink
+
+__all__ = ["Http1ServerConnection", "Http1State"]
+
+# Allowed transitions: bit n of TRANSITIONS[state] allows state n. IDLE goes on to RESPONDING and READING_BODY when a
+# head arrives in one piece; a body that nobody wants any more ends in IDLE.
+cdef unsigned char[5] TRANSITIONS = [0b11110, 0b11100, 0b11001, 0b10001, 0b10000]
+
+cdef Py_ssize_t QUEUE_BYTES = 65536     # raw bytes kept behind a request, and content kept for a stream
+cdef Py_ssize_t FLUSH_BYTES = 65536     # answers of one read are sent at the latest when they are this many bytes
+cdef Py_ssize_t JOIN_BYTES = 16384      # content up to this size is sent together with its head
+cdef Py_ssize_t DISCARD_BYTES = 65536   # content nobody wants is read up to this, to keep the connection
+cdef Py_ssize_t PIN_BYTES = 4096        # a head is copied out of a read that is so much larger
+
+cdef enum:
+    FRAMED_BY_LENGTH = 0
+    FRAMED_BY_CHUNKS = 1
+    FRAMED_BY_CLOSE = 2
+    FRAMED_EMPTY = 3        # HEAD, 204, 304: no content whatever the script sends
+
+cdef str GET = "GET"
+cdef str POST = "POST"
+
+
+cdef inline str _method(const char* data, Py_ssize_t size):
+    if size == 3 and memcmp(data, b"GET", 3) == 0:
+        return GET
+    if size == 4 and memcmp(data, b"POST", 4) == 0:
+        return POST
+    return PyUnicode_DecodeASCII(data, size, NULL)
+
+
+@cython.final
+cdef class Http1ServerConnection(Exchange):
+    """Server side of one HTTP/1.1 connection (RFC 9112).
+
+    sink: the owner. out: the loop's output buffer. max_header_bytes: limit of request line and header section together
+    (414, 431). max_headers: limit of field lines (431). Belongs to one thread.
+    """
+
+    def __cinit__(self, Sink sink, OutBuffer out, Py_ssize_t max_header_bytes=65536, int max_headers=128):
+        self.sink = sink
+        self.out = out
+        self.max_header_bytes = max_header_bytes
+        self.max_headers = max_headers
+        self.state = Http1State.IDLE
+        self.data = b""
+        self.parser = HttpRequestParser(self)
+        self.feed = self.parser.feed_data
+
+    # ---- input
+
+    cpdef int receive_data(self, bytes data) except -1:
+        """Parse `data`, any split. What the peer does wrong is answered, closed and reported; nothing is raised."""
+        cdef Py_ssize_t waiting = PyBytes_GET_SIZE(self.data) - self.at
+        if self.state == Http1State.CLOSED:
+            return 0
+        if waiting == 0 and self.pending is None:
+            self.data = data
+            self.at = 0
+        else:
+            if self.pending is None:
+                self.pending = bytearray()
+            self.pending += data
+            # A head is scanned again only when a line of it has ended, so that its cost is bounded by its lines.
+            if self.state == Http1State.READING_HEAD and waiting + len(self.pending) <= self.max_header_bytes:
+                if memchr(PyBytes_AS_STRING(data), c"\n", PyBytes_GET_SIZE(data)) == NULL:
+                    return 0
+        return self._pump()
+
+    cpdef int receive_eof(self) except -1:
+        """The peer has sent its last byte; a request that is complete is still answered."""
+        self.ended = True
+        if self.state == Http1State.IDLE or self.state == Http1State.READING_HEAD:
+            if not self.full:
+                self._shut(False)
+        elif self.state == Http1State.READING_BODY:
+            if self.current is None:
+                self._shut(False)
+            else:
+                self._refuse(400, b"the content ended too early")
+        return 0
+
+    cpdef int pause(self) except -1:
+        """The transport takes no more for now."""
+        self.full = True
+        return 0
+
+    cpdef int resume(self) except -1:
+        """The transport takes more again."""
+        self.full = False
+        self._wake()
+        if self.state != Http1State.CLOSED and not self.pumping:
+            self._pump()
+        return 0
+
+    cpdef int drain(self) except -1:
+        """Let the exchange under way, or the next when a head has begun to arrive, be the last (RFC 9112, 9.6)."""
+        self.draining = True
+        if self.state == Http1State.IDLE and not self.full:
+            self._shut(False)
+        return 0
+
+    cpdef int time_out(self) except -1:
+        """Time is over: 408 while the request still arrives, 504 after; silence when nothing of one has come."""
+        if self.state == Http1State.CLOSED or self.answered:
+            return 0
+        if self.state == Http1State.READING_HEAD:
+            return self._refuse(408, b"request timeout")
+        if self.current is None:
+            return self._shut(False)
+        if self.state == Http1State.READING_BODY:
+            return self._refuse(408, b"request timeout")
+        self.respond(self.current, plain_response(504, b"gateway timeout"))
+        return 0
+
+    cpdef bint is_quiet(self):
+        """Tell whether nothing of a request has arrived and nothing is under way."""
+        return self.state == Http1State.IDLE and self.current is None
+
+    cpdef object detach(self):
+        """Forget the owner: the connection is gone. Returns the request whose exchange was cut off, or None."""
+        cdef Request request = self.current
+        self.state = Http1State.CLOSED
+        self.current = None
+        self.sink = None
+        self.parser = None      # it holds our callbacks
+        self.feed = None
+        self.data = b""
+        self.at = 0
+        self.pending = None
+        self.body = None
+        self.queue = None
+        if self.out is not None and self.out.owner is self:
+            self.out.take()
+        self._wake()
+        return request
+
+    def on_body(self, bytes data):
+        """Note content that httptools has found. Never raises: that would leave the parser dead."""
+        if self.discards:
+            return
+        if self.queue is not None:
+            self.queue.append(data)
+            self.queued += len(data)
+        elif self.body is not None:
+            self.body.feed(data)
+        elif self.piece is None:
+            self.piece = data
+        else:
+            self.piece += data
+
+    def on_message_complete(self):
+        """Note that httptools has seen the end of the message."""
+        self.message_complete = True
+
+    cdef int _go(self, Http1State state) except -1:
+        if not TRANSITIONS[<int> self.state] >> <int> state & 1 and state != self.state:
+            raise LocalProtocolError(f"no way from {self.state} to {state}")
+        self.state = state
+        return 0
+
+    cdef int _pump(self) except -1:
+        """Parse and deliver what has arrived, as far as one request at a time allows; then send what is due."""
+        if self.pumping:
+            return 0
+        self.pumping = True
+        try:
+            while not self.full and self.state <= Http1State.READING_BODY:
+                if self.pending is not None:
+                    self.data = self.data[self.at:] + bytes(self.pending)
+                    self.at = 0
+                    self.pending = None
+                if self.state == Http1State.READING_BODY:
+                    if not self._read_body():
+                        break
+                elif self.at == PyBytes_GET_SIZE(self.data) or not self._read_head():
+                    break
+                if self.out.size >= FLUSH_BYTES:
+                    self.flush()
+        finally:
+            self.pumping = False
+        if self.out.size:
+            self.flush()
+        if self.state == Http1State.CLOSED:
+            return 0
+        if self.at == PyBytes_GET_SIZE(self.data):
+            self.data = b""
+            self.at = 0
+            if self.ended and self.state == Http1State.IDLE and not self.full:
+                return self._shut(False)
+        elif self.ended and self.state == Http1State.READING_HEAD:
+            return self._shut(False)
+        return self._flow()
+
+    cdef int _flow(self) except -1:
+        """Stop reading while too much waits here, and go on when it does not."""
+        cdef Py_ssize_t waiting = PyBytes_GET_SIZE(self.data) - self.at
+        cdef bint stop
+        if self.pending is not None:
+            waiting += len(self.pending)
+        stop = self.queued >= QUEUE_BYTES or (
+            waiting >= QUEUE_BYTES and (self.state == Http1State.RESPONDING or self.full))
+        if stop != self.held and self.sink is not None:
+            self.held = stop
+            self.sink.hold(stop)
+        return 0
+
+    cdef int _read_head(self) except -1:
+        """Parse one head at `at`. Returns 0 when more is needed, or nothing more can be done."""
+        cdef Head head
+        cdef const char* start = PyBytes_AS_STRING(self.data) + self.at
+        cdef int result = scan_head(
+            start, PyBytes_GET_SIZE(self.data) - self.at, self.max_header_bytes, self.max_headers, &head)
+        self.at += head.skipped
+        if result == HEAD_MORE:
+            if self.at < PyBytes_GET_SIZE(self.data):
+                self._go(Http1State.READING_HEAD)
+            return 0
+        if result != HEAD_DONE:
+            self._refuse(result, head.reason)
+            return 0
+        return self._begin(&head)
+
+    cdef int _begin(self, Head* head) except -1:
+        """Make the request of a scanned head, let httptools judge it, and deliver it or begin its content."""
+        cdef Request request = Request.__new__(Request)
+        cdef bytes data = self.data
+        cdef Py_ssize_t start = self.at
+        cdef Py_ssize_t total = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t size = head.size
+        cdef Py_ssize_t here = total - start - size     # bytes behind the head
+        cdef bytes message
+        if head.length > 0 and here >= head.length:
+            size += head.length
+        message = data if start == 0 and size == total else data[start:start + size]
+        if PyBytes_GET_SIZE(message) - head.size > PIN_BYTES:
+            request.head = message[:head.size]
+        else:
+            request.head = message
+        request.method = _method(PyBytes_AS_STRING(message), head.method_end)
+        request.version = head.version
+        request.target = head.target
+        request.target_end = head.target_end
+        request.path = head.path
+        request.path_end = head.path_end
+        request.query = head.query
+        request.query_end = head.query_end
+        request.authority = head.authority
+        request.authority_end = head.authority_end
+        request.fields = head.fields
+        request.fields_end = head.fields_end
+        request.keep_alive = not head.close and (head.version == 11 or head.keep)
+        request.has_content = head.length > 0 or head.length == LENGTH_CHUNKED
+        request.expects = head.expects and request.has_content
+        self.current = request
+        self.answered = False
+        self.delivered = False
+        self.message_complete = False
+        self.piece = None
+        if head.rewrite or head.upgrade:
+            # The parser is shown a method and a version that it frames alike, and no Upgrade, after which it would
+            # take content for another protocol. Offsets and length of what follows do not matter to it.
+            message = _rewritten(message, head)
+        self.cap = self.sink.head_received(request)
+        if head.length > self.cap:
+            self._refuse(413, b"content too large")
+            return 0
+        if self._feed(message):
+            return 0
+        self.at = start + size
+        if size > head.size or not request.has_content:
+            if not self.message_complete:
+                self._refuse(400, b"the end of the message is in doubt")
+                return 0
+            request.content = self.piece
+            self.piece = None
+            request.is_complete = True
+            self._go(Http1State.RESPONDING)
+            self._deliver()
+            return 1
+        if self.message_complete:
+            self._refuse(400, b"the end of the message is in doubt")
+            return 0
+        return self._begin_content(head)
+
+    cdef int _begin_content(self, Head* head) except -1:
+        """Prepare for content that has not arrived whole."""
+        cdef Request request = self.current
+        self._go(Http1State.READING_BODY)
+        self.discards = False
+        self.chunked = head.length == LENGTH_CHUNKED
+        self.left = head.length
+        memset(&self.chunks, 0, sizeof(ChunkScan))
+        self.owes_continue = request.expects and self.at == PyBytes_GET_SIZE(self.data) and self.pending is None
+        if request.streams:
+            self.queue = []
+            self.queued = 0
+            self._deliver()
+            return self.state != Http1State.CLOSED
+        self.body = BodyAccumulator(self.cap)
+        if self.owes_continue:
+            self._continue()
+        return 1
+
+    cdef int _continue(self) except -1:
+        """Ask for the content (RFC 9110, 15.2.1)."""
+        self.owes_continue = False
+        self._own()
+        self.out.add(b"HTTP/1.1 100 Continue\r\n\r\n", 25)
+        return 0 if self.pumping else self.flush()
+
+    cdef int _feed(self, bytes data) except -1:
+        """Let httptools judge `data`. Returns 1 when it refuses; then the peer is answered."""
+        try:
+            self.feed(data)
+        except HttpParserCallbackError as error:
+            raise LocalProtocolError("a parser callback failed") from (error.__context__ or error)
+        except (HttpParserError, HttpParserUpgrade):
+            self._refuse(400, b"bad request")
+            return 1
+        return 0
+
+    cdef int _read_body(self) except -1:
+        """Feed content that is here. Returns 0 when more is needed, or nothing more can be done."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.data) - self.at
+        cdef Py_ssize_t used
+        cdef bint ends
+        cdef bytes part
+        if size == 0:
+            return 0
+        self.owes_continue = False
+        if self.chunked:
+            used = scan_chunks(&self.chunks, PyBytes_AS_STRING(self.data) + self.at, size, self.cap,
+                               <int> self.max_header_bytes, self.max_headers)
+            if used < 0:
+                self._refuse(<int> -used, self.chunks.reason)
+                return 0
+            ends = self.chunks.state == CHUNKS_DONE
+        else:
+            used = min(size, self.left)
+            self.left -= used
+            ends = self.left == 0
+        part = self.data if used == PyBytes_GET_SIZE(self.data) else self.data[self.at:self.at + used]
+        self.at += used
+        if self._feed(part):
+            return 0
+        if self.message_complete != ends:
+            self._refuse(400, b"the end of the content is in doubt")
+            return 0
+        if ends:
+            return self._body_ended()
+        if self.queue is not None:
+            self._wake()
+        return 1
+
+    cdef int _body_ended(self) except -1:
+        """The content is complete."""
+        cdef Request request = self.current
+        if request is None:
+            self.discards = False
+            self.queue = None
+            self._go(Http1State.IDLE)
+            return 1
+        request.is_complete = True
+        self._go(Http1State.RESPONDING)
+        if self.queue is not None:
+            self._wake()
+            return 1
+        request.content = self.body.take()
+        self.body = None
+        self._deliver()
+        return 1
+
+    cdef int _deliver(self) except -1:
+        self.delivered = True
+        return self.sink.request_received(self, self.current)
+
+    # ---- output
+
+    cdef int _own(self) except -1:
+        """Make the shared buffer ours: what another connection left in it is sent first."""
+        if self.out.owner is not self:
+            if self.out.owner is not None:
+                (<Http1ServerConnection> self.out.owner).flush()
+            self.out.owner = self
+        return 0
+
+    cdef int flush(self) except -1:
+        """Send what lies in the buffer."""
+        cdef bytes data
+        if self.out.owner is self and self.out.size:
+            data = self.out.take()
+            if self.sink is not None:
+                self.sink.write(data)
+        return 0
+
+    cdef bint _keeps(self, Request request, Response response):
+        """Tell whether the connection goes on after this answer."""
+        if not request.keep_alive or self.draining or response.closes:
+            return False
+        if self.state != Http1State.READING_BODY:
+            return not self.ended or self.at < PyBytes_GET_SIZE(self.data) or self.pending is not None
+        # Content that nobody reads any more is passed over when it is little and will surely come.
+        return not self.chunked and not self.owes_continue and self.left <= DISCARD_BYTES and not request.expects
+
+    cdef int _write_head(self, Request request, Response response, Py_ssize_t length, int flags) except -1:
+        self._own()
+        if request.version == 10 and not flags & HEAD_CLOSE:
+            flags |= HEAD_KEEP_ALIVE
+        return self.out.head(response._status, response.fields, length, flags)
+
+    cdef int respond(self, Request request, Response response) except -1:
+        """Send a whole answer (see Exchange). 1 = sent, 0 = too late."""
+        cdef bytes content
+        cdef Py_ssize_t length = 0
+        cdef bint keep
+        cdef int flags
+        if request is not self.current or self.answered or request is None:
+            return 0
+        keep = self._keeps(request, response)
+        flags = 0 if keep else HEAD_CLOSE
+        content = <bytes> response.content
+        if content is not None:
+            length = PyBytes_GET_SIZE(content)
+        if response._status == 204 or response._status == 304:
+            flags |= HEAD_NO_LENGTH
+            content = None
+        elif response._status == 205:
+            content = None
+            length = 0
+        elif request.method == "HEAD":
+            if length == 0 and response.declared > 0:
+                length = response.declared
+            content = None
+        self._write_head(request, response, length, flags)
+        self.answered = True
+        if content is not None:
+            if length <= JOIN_BYTES:
+                self.out.add(PyBytes_AS_STRING(content), length)
+            else:
+                self.flush()
+                self.sink.write(content)
+        self._finish(keep)
+        return 1
+
+    cdef int start(self, Request request, Response response, Py_ssize_t length) except -1:
+        """Send the head of a streamed answer (see Exchange). 1 = sent, 0 = too late."""
+        cdef int flags
+        if request is not self.current or self.answered or request is None:
+            return 0
+        request.keep_alive = self._keeps(request, response)
+        flags = 0
+        if response._status == 204 or response._status == 304 or response._status == 205:
+            self.framing = FRAMED_EMPTY
+            length = 0
+            if response._status != 205:
+                flags = HEAD_NO_LENGTH
+        elif length >= 0:
+            self.framing = FRAMED_BY_LENGTH
+        elif request.version == 11:
+            self.framing = FRAMED_BY_CHUNKS
+            flags = HEAD_CHUNKED
+        else:
+            self.framing = FRAMED_BY_CLOSE
+            flags = HEAD_NO_LENGTH
+            request.keep_alive = False
+        if request.method == "HEAD":
+            self.framing = FRAMED_EMPTY
+        if not request.keep_alive:
+            flags |= HEAD_CLOSE
+        self._write_head(request, response, length, flags)
+        self.answered = True
+        return 1 if self.pumping else 1 + self.flush()
+
+    cdef int chunk(self, Request request, bytes data) except -1:
+        """Send a piece of a streamed answer (see Exchange). 1 = taken, 0 = too late."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef char[24] line
+        cdef int digits
+        if request is not self.current or request is None:
+            return 0
+        if size == 0 or self.framing == FRAMED_EMPTY:
+            return 1
+        self._own()
+        if self.framing == FRAMED_BY_CHUNKS:
+            digits = snprintf(line, 24, b"%zx\r\n", size)
+            self.out.add(line, digits)
+        if size <= JOIN_BYTES:
+            self.out.add(PyBytes_AS_STRING(data), size)
+        else:
+            self.flush()
+            self.sink.write(data)
+            self._own()
+        if self.framing == FRAMED_BY_CHUNKS:
+            self.out.add(b"\r\n", 2)
+        if not self.pumping or self.out.size >= FLUSH_BYTES:
+            self.flush()
+        return 1
+
+    cdef int end(self, Request request) except -1:
+        """End a streamed answer (see Exchange). 1 = done, 0 = too late."""
+        if request is not self.current or request is None:
+            return 0
+        if self.framing == FRAMED_BY_CHUNKS:
+            self._own()
+            self.out.add(b"0\r\n\r\n", 5)
+        # What arrived of the request since the head was sent may have made it end sooner or later than it said.
+        self._finish(request.keep_alive)
+        return 1
+
+    cdef int fail(self, Request request) except -1:
+        """Break a streamed answer off (see Exchange). 1 = done, 0 = too late."""
+        if request is not self.current or request is None:
+            return 0
+        self.flush()
+        self.current = None
+        self.sink.request_ended(request)
+        self.state = Http1State.CLOSED
+        if self.framing == FRAMED_BY_CLOSE:
+            self.sink.abort()
+        else:
+            self.sink.close(False)
+        return 1
+
+    cdef bint is_open(self, Request request):
+        """Tell whether an answer to `request` can still be sent (see Exchange)."""
+        return request is not None and request is self.current and self.state != Http1State.CLOSED
+
+    cdef bint is_writable(self, Request request):
+        """Tell whether the transport takes more (see Exchange)."""
+        return not self.full or request is not self.current
+
+    cdef object read_content(self, Request request):
+        """Return content that has arrived (see Exchange)."""
+        cdef bytes content
+        if request is not self.current or request is None:
+            if request is not None and request.is_complete:
+                return b""
+            raise RemoteProtocolError("the client left before its content was complete")
+        if self.queue:
+            content = (<bytes> self.queue[0]) if len(self.queue) == 1 else b"".join(self.queue)
+            self.queue.clear()
+            self.queued = 0
+            self._flow()
+            return content
+        if request.is_complete:
+            content = request.content or b""
+            request.content = None
+            return content
+        if self.owes_continue and not self.answered:
+            self._continue()
+        return None
+
+    cdef int wait(self, Request request, object waker) except -1:
+        """Call `waker()` at the next change (see Exchange)."""
+        if request is not self.current or self.state == Http1State.CLOSED:
+            waker()
+        else:
+            self.waker = waker
+        return 0
+
+    cdef int _wake(self) except -1:
+        waker = self.waker
+        if waker is not None:
+            self.waker = None
+            waker()
+        return 0
+
+    # ---- ends
+
+    cdef int _finish(self, bint keep) except -1:
+        """The exchange is over: go on with the next, or close."""
+        cdef Request request = self.current
+        self.current = None
+        self.body = None
+        self.queue = None
+        self.queued = 0
+        if not keep:
+            self.sink.request_ended(request)
+            return self._shut(self.state == Http1State.READING_BODY)
+        if self.state == Http1State.READING_BODY:
+            self.discards = True
+        else:
+            self._go(Http1State.IDLE)
+        self.sink.request_ended(request)
+        self._wake()
+        if not self.pumping:
+            self._pump()
+        return 0
+
+    cdef int _refuse(self, int status, const char* reason) except -1:
+        """Answer what the peer did wrong, and close: the framing of what follows is in doubt."""
+        cdef Request request = self.current
+        cdef Response response
+        if self.state == Http1State.CLOSED:
+            return 0
+        if self.answered and request is not None:
+            return self.fail(request)
+        if request is not None or not self.discards:
+            response = plain_response(status, reason)
+            if request is not None and request.method == "HEAD":
+                self._own()
+                self.out.head(status, response.fields, PyBytes_GET_SIZE(<bytes> response.content), HEAD_CLOSE)
+            else:
+                self._own()
+                self.out.head(status, response.fields, PyBytes_GET_SIZE(<bytes> response.content), HEAD_CLOSE)
+                self.out.add(PyBytes_AS_STRING(<bytes> response.content), PyBytes_GET_SIZE(<bytes> response.content))
+        self.current = None
+        self.sink.refused(status)
+        if request is not None:
+            self.sink.request_ended(request)
+        return self._shut(True)
+
+    cdef int _shut(self, bint linger) except -1:
+        """Send what is left and close; linger when the peer may still be sending."""
+        if self.state == Http1State.CLOSED:
+            return 0
+        self.flush()
+        self.state = Http1State.CLOSED
+        self.data = b""
+        self.at = 0
+        self.pending = None
+        self.body = None
+        self.queue = None
+        self._wake()
+        self.sink.close(linger and not self.ended)
+        return 0
+
+
+cdef bytes _rewritten(bytes message, Head* head):
+    """Return a copy for the parser: method POST, version 1.1, and no field named Upgrade (RFC 9112, 2.3; 9110, 7.8)."""
+    cdef bytes out = PyBytes_FromStringAndSize(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+    cdef char* line = PyBytes_AS_STRING(out) + head.fields
+    cdef char* end = PyBytes_AS_STRING(out) + head.fields_end
+    if head.upgrade:
+        while line < end:
+            if (line[0] | 0x20) == c"u" and (line[7] == c":" or line[7] == c" "):
+                line[0] = c"X"
+            line = <char*> memchr(line, c"\n", end - line) + 1
+    if head.rewrite:
+        out = b"POST " + out[head.target:head.target_end] + (
+            b" HTTP/1.0" if head.version == 10 else b" HTTP/1.1") + out[head.fields - 2:]
+    return out

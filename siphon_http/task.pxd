@@ -1,0 +1,50 @@
+"""Starts a coroutine at once inside a real asyncio.Task; see task.pyx."""
+
+cimport cython
+from cpython.ref cimport PyObject
+
+
+@cython.final
+cdef class Resume:
+    cdef readonly object coroutine    # the script's coroutine; None while its task is spare
+    cdef object loop                  # the runner's loop
+    cdef object context               # contextvars.Context of all steps; None while spare
+    cdef object numbers               # iterator of the runner: numbers for names that somebody asks for
+    cdef object name                  # str, or None until asked for
+    cdef object pending               # HANDING: what the first step yielded; else None
+    cdef object value                 # ENDED: what the first step returned
+    cdef object error                 # ENDED: what the first step raised, or None
+    cdef int state                    # SPARE, FIRST, HANDING, ENDED or FORWARDING
+    cdef bint is_initialised          # Task.__init__ has run on the task
+    cdef bint is_touched              # the task is no longer as new: never use it again
+    cdef bint is_future               # HANDING: `pending` is a future, yielded by its __await__
+    cdef bint is_cancel_passed        # HANDING: `pending` took a cancel(), the next throw is its echo
+
+    cdef int initialise(self, object task) except -1
+    cdef int pass_cancel(self, object task, object message) except -1
+    cdef int suspend(self, object task, object yielded) except -1
+    cdef object end(self, object task, object value, object error)
+    cdef object report(self)
+    cdef int step(self, object value, PyObject** result) except -1
+    cdef object hand_out(self)
+
+
+@cython.final
+cdef class Runner:
+    cdef readonly object loop     # the event loop that owns this runner
+    cdef readonly str mode        # "lazy", "eager" or "task": how tasks are made here
+    cdef int _way                 # `mode` as a number
+    cdef object _spare            # a task that is as good as new, or None
+    cdef Resume _spare_step       # its Resume; None when `_spare` is
+    cdef dict _current            # 3.11: loop -> current task, asyncio's own table; None on later versions
+    cdef object _swap             # 3.12 and later: asyncio's exchange of the current task
+    cdef object _numbers          # iterator: numbers for names of tasks
+
+    # Run the first step of `coroutine` now, inside a task and inside `context` (a contextvars.Context that nobody has
+    # entered). Ended: returns its value with suspended[0] = 0, or raises what it raised (any BaseException).
+    # Suspended: returns the asyncio.Task with suspended[0] = 1; it goes on by itself on the loop.
+    cdef object run(self, object coroutine, object context, bint* suspended)
+
+    cdef object _run_lazy(self, object coroutine, object context, bint* suspended)
+    cdef object _run_task(self, object coroutine, object context, bint* suspended)
+    cdef object _become(self, object task)
