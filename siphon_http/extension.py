@@ -1,0 +1,308 @@
+"""The entry-point object of the http extension: the `http` namespace, and what runs behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from siphon_http import errors
+from siphon_http._core.message import Request, Response
+from siphon_http.config import HttpConfig, load_config
+from siphon_http.dispatch import Dispatcher
+from siphon_http.errors import RouteError, ScriptError
+from siphon_http.host.api import Context
+from siphon_http.registry import Generation, Hook, OnDisconnect, Registry
+from siphon_http.server.lifecycle import Server
+
+__all__ = ["HttpExtension", "HttpNamespace", "HttpTask", "extension"]
+
+log = logging.getLogger("siphon_http.extension")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class HttpNamespace:
+    """What scripts import: `from siphon import http`."""
+
+    Request = Request
+    Response = Response
+    HttpError = errors.HttpError
+    HttpStatusError = errors.HttpStatusError
+    RouteError = errors.RouteError
+    RemoteProtocolError = errors.RemoteProtocolError
+
+    def __init__(self) -> None:
+        self._registry = Registry()
+        self._last: Generation = Generation()
+
+    def __repr__(self) -> str:
+        return "<namespace siphon.http>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "Client":
+            raise AttributeError("http.Client is not available in this version: the client comes with a later one")
+        known = [word for word in dir(self) if not word.startswith("_")]
+        raise AttributeError(f"siphon.http has no `{name}`; it has {', '.join(known)}")
+
+    def route(
+        self,
+        path: str,
+        methods: Iterable[str] | None = None,
+        *,
+        max_body_bytes: int | None = None,
+        timeout_ms: int | None = None,
+        stream: bool = False,
+        blocking: bool = True,
+        on_disconnect: OnDisconnect = "cancel",
+        name: str | None = None,
+    ) -> Callable[[Function], Function]:
+        """Register a handler: a function of one argument, the Request, that returns a Response.
+
+        path: `/orders/{id}`, `/static/{*rest}`; methods: default GET. max_body_bytes (413) and timeout_ms (408, 504)
+        take the place of the listener's. stream: read the content with `req.stream()`. blocking=False: a plain function
+        runs on the loop instead of a thread. on_disconnect: "cancel" or "finish" when the client leaves.
+
+        Raises:
+            RouteError: an argument is wrong. RouteSyntaxError: the pattern. RouteConflictError: claimed twice.
+        """
+        if callable(path):
+            raise RouteError("@http.route needs a path: @http.route('/hello')")
+
+        def register(handler: Function) -> Function:
+            self._registry.add_route(
+                handler,
+                path,
+                methods,
+                max_body_bytes=max_body_bytes,
+                timeout_ms=timeout_ms,
+                stream=stream,
+                blocking=blocking,
+                on_disconnect=on_disconnect,
+                name=name,
+            )
+            return handler
+
+        return register
+
+    @overload
+    def middleware(self, function: Function) -> Function: ...
+
+    @overload
+    def middleware(self, *, blocking: bool = False) -> Callable[[Function], Function]: ...
+
+    def middleware(self, function: Function | None = None, *, blocking: bool = False) -> Any:
+        """Register a guard `(req)`, or a wrap `(req, call_next)`, for every route; the first registered is outermost.
+
+        A guard returns a Response to answer, None to go on. blocking=True runs a plain guard on a thread.
+        """
+        if function is None:
+
+            def register(function: Function) -> Function:
+                self._registry.add_middleware(function, blocking=blocking)
+                return function
+
+            return register
+        self._registry.add_middleware(function, blocking=blocking)
+        return function
+
+    def on_startup(self, function: Function) -> Function:
+        """Register a hook without arguments, run to completion before any listener accepts."""
+        self._registry.add_startup(function)
+        return function
+
+    def on_shutdown(self, function: Function) -> Function:
+        """Register a hook without arguments, run once after the last request has ended; in reverse order."""
+        self._registry.add_shutdown(function)
+        return function
+
+    def begin(self) -> None:
+        """Forget what is registered: a load of the script begins."""
+        self._registry = Registry()
+
+    def end(self) -> Generation:
+        """Return what the script has registered."""
+        self._last = self._registry.freeze()
+        return self._last
+
+
+class HttpExtension:
+    """The http extension as the host sees it; see `host.api.Extension`."""
+
+    def __init__(self) -> None:
+        self._namespace: HttpNamespace | None = None
+        self._config = HttpConfig()
+        self._generation = Generation()
+
+    def namespace(self, context: Context) -> HttpNamespace:
+        """Read and check http.yaml; return what scripts import. Raises ConfigError, TlsMaterialError."""
+        warnings: list[str] = []
+        source: Any = context.config
+        self._config = load_config(source, warnings=warnings, check_material=_check_material)
+        for text in [*warnings, *_not_available(self._config)]:
+            log.warning("%s", text)
+        self._namespace = HttpNamespace()
+        return self._namespace
+
+    def load_begins(self) -> None:
+        """Start a new generation."""
+        if self._namespace is not None:
+            self._namespace.begin()
+
+    def load_ends(self) -> None:
+        """Freeze the generation."""
+        if self._namespace is not None:
+            self._generation = self._namespace.end()
+
+    def task(self, context: Context) -> HttpTask:
+        """Return what serves the routes that the script registered."""
+        return HttpTask(self._config, self._generation, context)
+
+    def table(self) -> Sequence[Sequence[str]]:
+        """Return the routes as rows: methods, path, handler, limits, place."""
+        rows: list[tuple[str, ...]] = [("METHODS", "PATH", "HANDLER", "OPTIONS", "WHERE")]
+        for route in self._generation.routes:
+            kind = "async" if route.is_async else "thread" if route.blocking else "on the loop"
+            options = [kind]
+            options += [f"max_body_bytes={route.max_body_bytes}"] if route.max_body_bytes is not None else []
+            options += [f"timeout_ms={route.timeout_ms}"] if route.timeout_ms is not None else []
+            options += ["stream"] if route.stream else []
+            options += ["finishes"] if route.on_disconnect == "finish" else []
+            rows.append((",".join(route.methods), route.pattern.text, route.name, " ".join(options), route.where))
+        return rows
+
+
+def _check_material(cert: Path, key: Path | None, ca: Path | None, names: Sequence[str]) -> Sequence[str]:
+    from siphon_http.server.tls import check_material  # noqa: PLC0415  (ssl costs 10 ms: only who needs it)
+
+    return check_material(cert, key, ca, names)
+
+
+def _not_available(config: HttpConfig) -> Iterable[str]:
+    """Name what is configured and cannot be had yet: nothing is ignored in silence."""
+    for server in config.servers:
+        if not server.http1:
+            yield f"{server.listen}: http1: false has no effect, HTTP/2 is not available in this version"
+        if server.access_log:
+            yield f"{server.listen}: access_log is not available in this version"
+        if server.proxy_protocol:
+            yield f"{server.listen}: proxy_protocol is not available in this version"
+    if config.clients:
+        yield "clients: http.Client is not available in this version; what is configured for it was only checked"
+
+
+class HttpTask:
+    """What runs for the http extension on one loop; see `host.api.Task`."""
+
+    def __init__(self, config: HttpConfig, generation: Generation, context: Context) -> None:
+        self._config = config
+        self._generation = generation
+        self._context = context
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: Server | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._startup_began = False
+
+    def bind(self) -> None:
+        """Bind every listener without listening. Raises BindError."""
+        self._loop = asyncio.get_event_loop_policy().get_event_loop() if self._loop is None else self._loop
+        self._server = Server(self._config.servers, self._loop)
+        self._server.bind()
+
+    async def startup(self) -> None:
+        """Run the script's start-up hooks in order. Raises ScriptError with `startup_errors: abort`."""
+        self._startup_began = True
+        for hook in self._generation.startup:
+            try:
+                await _run_hook(hook)
+            except (Exception, SystemExit) as error:
+                self._say_failed("on_startup", hook, error)
+                if self._config.startup_errors == "abort":
+                    raise ScriptError(f"on_startup hook {_label(hook)} raised {error!r}; see the log") from error
+
+    async def serve(self) -> None:
+        """Listen and accept."""
+        loop = asyncio.get_running_loop()
+        self._dispatcher = Dispatcher(
+            self._generation,
+            loop,
+            sync_pool_max=self._context.sync_pool_max,
+            sync_queue_max=self._context.sync_queue_max,
+            format_exception=self._context.user_traceback,
+        )
+        if self._server is not None:
+            await self._server.serve(self._dispatcher)
+
+    def describe(self) -> Sequence[str]:
+        """Return a line for each listener, one to try, and the counts."""
+        listeners = [] if self._server is None else self._server.listeners
+        lines = [f"{one.url} ({one.protocols})" for one in listeners]
+        example = next((one for one in self._generation.routes if "GET" in one.methods), None)
+        if listeners and example is not None:
+            path = "".join(
+                part.decode() if isinstance(part, bytes) else "world" for part in example.pattern.parts
+            )
+            lines[-1] += "   try: " + _curl(listeners[0].url, listeners[0].config, path)
+        routes, middleware = len(self._generation.routes), len(self._generation.middleware)
+        counts = f"{routes} route{'s' * (routes != 1)}, {middleware} middleware, {len(self._config.clients)} clients"
+        return [*lines, counts]
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting; wait for what is in flight, handlers included; then cancel what is left."""
+        if self._server is None or self._dispatcher is None:
+            return
+        dispatcher = self._dispatcher
+        if not await self._server.drain(seconds, dispatcher.when_idle):
+            log.warning(
+                "drain: %d connections and %d handlers had not ended after %g s, they are cut off",
+                self._server.open_connections, len(dispatcher.running), seconds,
+            )
+            dispatcher.cancel_all()
+            await asyncio.sleep(0)
+
+    async def shutdown(self) -> None:
+        """Run the script's shutdown hooks in reverse order, then close everything."""
+        try:
+            if self._startup_began:
+                for hook in reversed(self._generation.shutdown):
+                    try:
+                        await _run_hook(hook)
+                    except (Exception, SystemExit) as error:
+                        self._say_failed("on_shutdown", hook, error)
+        finally:
+            if self._server is not None:
+                self._server.close()
+            if self._dispatcher is not None:
+                self._dispatcher.close()
+
+    def _say_failed(self, kind: str, hook: Hook, error: BaseException) -> None:
+        text = self._context.user_traceback(error).rstrip()
+        log.error("%s hook %s failed, the others still run\n%s", kind, _label(hook), text)
+
+
+async def _run_hook(hook: Hook) -> None:
+    """Run one hook to completion, async or not; plain ones run on the loop."""
+    result = hook.function()
+    if inspect.isawaitable(result):
+        await result
+
+
+def _label(hook: Hook) -> str:
+    return f"{getattr(hook.function, '__name__', hook.function)} ({hook.where})"
+
+
+def _curl(url: str, config: Any, path: str) -> str:
+    """Return a command that asks a listener for `path`."""
+    if url.startswith("unix:"):
+        return f"curl --unix-socket {shlex.quote(url[5:])} {shlex.quote('http://localhost' + path)}"
+    url = url.replace("://0.0.0.0", "://127.0.0.1").replace("://[::]", "://[::1]")
+    insecure = f"--cacert {shlex.quote(str(config.tls.cert_path))} " if config.tls is not None else ""
+    return f"curl {insecure}{shlex.quote(url + path)}"
+
+
+extension = HttpExtension()
+"""The entry point `siphon.extensions: http`."""

@@ -1,0 +1,174 @@
+"""Trusted proxies and the client address that they tell: X-Forwarded-For, or Forwarded (RFC 7239)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Literal, Protocol
+
+__all__ = ["ClientAddress", "HasHeader", "format_client", "split_forwarded"]
+
+Address = IPv4Address | IPv6Address
+_PORT = re.compile(r"[0-9]{1,5}")
+_PEERS_REMEMBERED = 4096
+
+
+class HasHeader(Protocol):
+    """What is asked of a request."""
+
+    def header(self, name: str) -> str | None:
+        """Return the value of a field, repeats joined."""
+        ...
+
+
+def format_client(host: str, port: int) -> str:
+    """Return "ip:port", or "[v6]:port"; an IPv4-mapped address as the IPv4 address that it is."""
+    address = _unmapped(host)
+    text = host if address is None else str(address)
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+
+
+def _unmapped(text: str) -> Address | None:
+    """Parse an address without port; None when it is none. A zone is no part of an address that a peer may tell."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return None
+        return address.ipv4_mapped or address
+    return address
+
+
+def _node(text: str) -> tuple[Address, int] | None:
+    """Parse `ip`, `ip:port`, `[v6]`, `[v6]:port` or a bare v6 address; None when it is none. No port is 0."""
+    text = text.strip(" \t")
+    host, port = text, ""
+    if text.startswith("["):
+        host, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            return None
+        if port == ":" or ":" not in host:
+            return None
+        port = port[1:]
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+        if not port:
+            return None
+    address = _unmapped(host)
+    if address is None or (port and not _PORT.fullmatch(port)) or (port and int(port) > 65535):
+        return None
+    return address, int(port or 0)
+
+
+def split_forwarded(value: str) -> Iterator[str | None]:
+    """Yield the `for` value of each element of a Forwarded field, from the left; None for an element that is broken.
+
+    Quoted strings may hold commas and semicolons, so the field is read from the left (RFC 7239, section 4).
+    """
+    for element in _split_outside_quotes(value, ","):
+        if element is None:
+            yield None
+            continue
+        if not element.strip(" \t"):
+            continue
+        found: str | None = None
+        broken = False
+        for pair in _split_outside_quotes(element, ";"):
+            name, sign, text = (pair or "").partition("=")
+            if not sign:
+                broken = broken or bool((pair or "").strip(" \t"))
+                continue
+            if name.strip(" \t").lower() == "for":
+                broken = broken or found is not None
+                found = _unquoted(text.strip(" \t"))
+        yield None if broken else found
+
+
+def _unquoted(text: str) -> str | None:
+    if text.startswith('"'):
+        if len(text) < 2 or not text.endswith('"'):
+            return None
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return None if ":" in text or "[" in text else text  # these need quotes (RFC 7239, 4)
+
+
+def _split_outside_quotes(text: str, separator: str) -> Iterator[str | None]:
+    """Split at `separator` outside quoted strings; the rest after a quote that never ends is None."""
+    start = at = 0
+    quoted = False
+    while at < len(text):
+        char = text[at]
+        if quoted and char == "\\":
+            at += 1
+        elif char == '"':
+            quoted = not quoted
+        elif char == separator and not quoted:
+            yield text[start:at]
+            start = at + 1
+        at += 1
+    yield None if quoted else text[start:]
+
+
+class ClientAddress:
+    """Finds the client of a request that came through proxies.
+
+    trusted: networks whose hosts are believed; header: which of the two fields is read, never both. Called for each
+    request of a listener that has trusted proxies; belongs to one thread.
+    """
+
+    def __init__(
+        self,
+        trusted: Sequence[IPv4Network | IPv6Network],
+        header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for",
+    ) -> None:
+        self._v4 = [network for network in trusted if network.version == 4]
+        self._v6 = [network for network in trusted if network.version == 6]
+        self._header = header
+        self._peers: dict[str, bool] = {}
+
+    def is_trusted(self, address: Address) -> bool:
+        """Tell whether `address` is one of the trusted proxies."""
+        networks = self._v4 if address.version == 4 else self._v6
+        return any(address in network for network in networks)
+
+    def __call__(self, request: HasHeader, peer: str) -> str | None:
+        """Return the client as "ip:port", or None when the peer itself is it.
+
+        The walk goes from the right, over trusted addresses, to the first untrusted one; an entry that is no address
+        ends it at the last good one. peer: "ip:port"; a unix socket's peer counts as 127.0.0.1.
+        """
+        believed = self._peers.get(peer)
+        if believed is None:
+            believed = self._believes(peer)
+        if not believed:
+            return None
+        value = request.header(self._header)
+        if not value:
+            return None
+        entries: list[str | None]
+        if self._header == "forwarded":
+            entries = list(split_forwarded(value))
+        else:
+            entries = [entry for entry in value.split(",") if entry.strip(" \t")]
+        found: tuple[Address, int] | None = None
+        for entry in reversed(entries):
+            node = None if entry is None else _node(entry)
+            if node is None:
+                break
+            found = node
+            if not self.is_trusted(node[0]):
+                break
+        if found is None:
+            return None
+        return format_client(str(found[0]), found[1])
+
+    def _believes(self, peer: str) -> bool:
+        """Decide about a peer, and remember: its connection will have more requests."""
+        node = (IPv4Address("127.0.0.1"), 0) if peer.startswith("unix:") else _node(peer)
+        if len(self._peers) >= _PEERS_REMEMBERED:
+            self._peers.clear()
+        self._peers[peer] = answer = node is not None and self.is_trusted(node[0])
+        return answer

@@ -1,0 +1,77 @@
+"""Start, drain and stop of all listeners of one loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from siphon_http._core.exchange import Handler
+from siphon_http.config import ServerConfig
+from siphon_http.server.connection import LoopState
+from siphon_http.server.listener import Listener
+
+__all__ = ["Server"]
+
+
+class Server:
+    """The listeners of one loop. Order of calls: bind, serve, drain, close; close may come at any time."""
+
+    def __init__(self, configs: Sequence[ServerConfig], loop: asyncio.AbstractEventLoop) -> None:
+        self.listeners = [Listener(config) for config in configs]
+        self._loop = loop
+        self._state = LoopState(loop)
+
+    def bind(self) -> None:
+        """Bind every address, without listening. Raises BindError; then none is left bound."""
+        try:
+            for listener in self.listeners:
+                listener.bind()
+        except BaseException:
+            self.close()
+            raise
+
+    async def serve(self, handler: Handler) -> None:
+        """Listen and accept; returns at once."""
+        for listener in self.listeners:
+            await listener.serve(handler, self._state)
+
+    async def drain(self, seconds: float, also: Callable[[Callable[[], None]], None] | None = None) -> bool:
+        """Stop accepting and let every connection end after what it has under way.
+
+        also: registers a callback for when something else has ended that must be waited for, too (handlers).
+        Returns whether everything ended within `seconds`; what did not is left as it is.
+        """
+        # What the kernel has accepted for us already is taken first, so that it is answered and not reset.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for listener in self.listeners:
+            listener.stop()
+        waits: list[asyncio.Future[None]] = []
+        for listener in self.listeners:
+            if listener.endpoint is not None:
+                listener.endpoint.drain()
+                waits.append(self._future(listener.endpoint.when_empty))
+        if also is not None:
+            waits.append(self._future(also))
+        if not waits:
+            return True
+        _, left = await asyncio.wait(waits, timeout=seconds)
+        for future in left:
+            future.cancel()
+        return not left
+
+    def _future(self, register: Callable[[Callable[[], None]], None]) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = self._loop.create_future()
+        register(lambda: None if future.done() else future.set_result(None))
+        return future
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open."""
+        return sum(len(one.endpoint.connections) for one in self.listeners if one.endpoint is not None)
+
+    def close(self) -> None:
+        """Stop accepting and reset what is left."""
+        for listener in self.listeners:
+            listener.close()
+        self._state.close()

@@ -1,0 +1,56 @@
+"""Deadlines and limits of a listener, as its connections use them."""
+
+from __future__ import annotations
+
+import resource
+from asyncio import BaseTransport
+
+from siphon_http._core.exchange import Handler
+from siphon_http._core.message import Peer
+from siphon_http.config import ServerConfig
+from siphon_http.server.connection import Endpoint, LoopState
+from siphon_http.server.forwarded import ClientAddress, format_client
+
+__all__ = ["connection_limit", "endpoint_for", "peer_of"]
+
+RESERVED_FILES = 64
+"""File descriptors kept for everything that is no connection: listeners, logs, files of the script."""
+
+
+def connection_limit(configured: int | None) -> int:
+    """Return how many connections may be open: what is configured, else the limit of open files less 64."""
+    if configured is not None:
+        return configured
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        return 1_000_000
+    return max(1, files - RESERVED_FILES)
+
+
+def peer_of(transport: BaseTransport, *, scheme: str, asks_certificate: bool) -> Peer:
+    """Describe who is at the other end of an accepted connection."""
+    name = transport.get_extra_info("peername")
+    client = format_client(name[0], name[1]) if isinstance(name, tuple) else "unix:"
+    certificate = transport.get_extra_info("peercert") if asks_certificate else None
+    return Peer(client, scheme, certificate or None)
+
+
+def endpoint_for(config: ServerConfig, handler: Handler, state: LoopState) -> Endpoint:
+    """Return the endpoint of one listener: its limits, in seconds and bytes, around `handler`."""
+    scheme = "http" if config.tls is None else "https"
+    asks = config.tls is not None and config.tls.client_ca is not None
+    return Endpoint(
+        handler,
+        state,
+        describe_peer=lambda transport: peer_of(transport, scheme=scheme, asks_certificate=asks),
+        header_timeout=config.header_timeout_ms / 1000,
+        idle_timeout=config.idle_timeout_ms / 1000,
+        write_timeout=config.write_timeout_ms / 1000,
+        request_timeout=config.request_timeout_ms / 1000,
+        max_body_bytes=config.max_body_bytes,
+        max_header_bytes=config.max_header_bytes,
+        max_headers=config.max_headers,
+        max_connections=connection_limit(config.max_connections),
+        scheme=scheme,
+        forwarded=ClientAddress(config.trusted_proxies, config.forwarded_header) if config.trusted_proxies else None,
+    )
