@@ -1,0 +1,122 @@
+"""Extension and Context protocols: all that an extension may import from the host.
+
+An extension is an object found through the entry point group `siphon.extensions`; the entry's name is the key under
+`extensions:` in siphon.yaml and the name that scripts import from `siphon`. Two hooks, as in the original host:
+`namespace` (what scripts import) and `task` (what runs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+__all__ = ["Context", "Extension", "Task"]
+
+
+class Context(Protocol):
+    """What the host tells an extension about the process that it runs in. Made once; read only."""
+
+    @property
+    def name(self) -> str:
+        """Key under `extensions:`."""
+        ...
+
+    @property
+    def config(self) -> Path | Mapping[str, Any]:
+        """The extension's own file (absolute path), or its inline mapping.
+
+        An inline mapping is a `settings.Node` of kind mapping, so that mistakes in it can be shown with file and line.
+        """
+        ...
+
+    @property
+    def drain_secs(self) -> float:
+        """Seconds that requests in flight may take to end once the process was told to stop."""
+        ...
+
+    @property
+    def sync_pool_max(self) -> int:
+        """Threads that blocking handlers may use at most."""
+        ...
+
+    @property
+    def sync_queue_max(self) -> int:
+        """Blocking calls that may wait for a thread; more are refused."""
+        ...
+
+    def user_traceback(self, error: BaseException) -> str:
+        """Return the traceback of `error` for the log, cut to frames of the script and its helpers. Thread-safe."""
+        ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What runs for an extension. Made after the script was loaded; called on the event loop's thread, in this order.
+
+    Of several extensions each step is done for all before the next begins. A start that fails, or is told to stop,
+    goes on with `shutdown`: an extension may then have been bound, or not even that.
+    """
+
+    def bind(self) -> None:
+        """Bind sockets without listening. Raises BindError."""
+        ...
+
+    async def startup(self) -> None:
+        """Run what must be complete before anything is accepted. Raises ScriptError to stop the start.
+
+        Cancelled when the process is told to stop meanwhile.
+        """
+        ...
+
+    async def serve(self) -> None:
+        """Listen and accept; returns at once."""
+        ...
+
+    def describe(self) -> Sequence[str]:
+        """Lines for the start-up output: one for each listener as a URL with its protocols, then one of counts.
+
+        The host prints four lines at most: it joins listeners that are too many, but never the last one before the
+        counts, so a line to try (`curl ...`) belongs there. Asked once, after `serve`.
+        """
+        ...
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting; return when everything in flight has ended or `seconds` have passed."""
+        ...
+
+    async def shutdown(self) -> None:
+        """Run the script's shutdown hooks if `startup` was begun, then close everything that `bind` opened.
+
+        Called once for every task, in reverse order, also when the start failed.
+        """
+        ...
+
+
+@runtime_checkable
+class Extension(Protocol):
+    """One extension, as its entry point gives it (the object itself, or a class without arguments)."""
+
+    def namespace(self, context: Context) -> object:
+        """Read and check the configuration, and return what scripts import.
+
+        Raises ConfigError (TlsMaterialError for certificates) with every mistake found. Called once, before the script
+        is loaded, also when siphon.yaml has mistakes of its own: all are reported together.
+        """
+        ...
+
+    def load_begins(self) -> None:
+        """Start of one execution of the script: what decorators store from now on belongs to it."""
+        ...
+
+    def load_ends(self) -> None:
+        """The script ran to its end. Raises RouteError and the like for what can only be seen then."""
+        ...
+
+    def task(self, context: Context) -> Task:
+        """Return what runs, for what the script registered."""
+        ...
+
+    def table(self) -> Sequence[Sequence[str]]:
+        """Rows for `siphon-http routes`; the first row is the heading."""
+        ...
