@@ -247,7 +247,7 @@ cdef class Dispatcher(Handler):
                 f"{_name(entry.handler)} ({entry.where}) returned {_article(value)} instead of http.Response"))
         response = <Response> value
         try:
-            response.check_framing(request.method == "HEAD")
+            response.check_framing(request.is_head)
         except ValueError as error:
             return self._failed(exchange, request, error)
         if not response.streams:
@@ -486,7 +486,7 @@ async def _send(Dispatcher self, Exchange exchange, Request request, Response re
         iterator = response.content.__aiter__() if is_async else iter(response.content)
         if not exchange.start(request, response, declared):
             return DONE
-        if request.method != "HEAD" and response._status not in (204, 205, 304):
+        if not request.is_head and response._status not in (204, 205, 304):
             while True:
                 if is_async:
                     piece = await anext(iterator, DONE)

@@ -177,7 +177,7 @@ class HttpExtension:
 
 
 def _check_material(cert: Path, key: Path | None, ca: Path | None, names: Sequence[str]) -> Sequence[str]:
-    from siphon_http.server.tls import check_material  # noqa: PLC0415  (ssl costs 10 ms: only who needs it)
+    from siphon_http.server.tls import check_material  # ssl costs 10 ms: only who needs it
 
     return check_material(cert, key, ca, names)
 
@@ -243,9 +243,7 @@ class HttpTask:
         lines = [f"{one.url} ({one.protocols})" for one in listeners]
         example = next((one for one in self._generation.routes if "GET" in one.methods), None)
         if listeners and example is not None:
-            path = "".join(
-                part.decode() if isinstance(part, bytes) else "world" for part in example.pattern.parts
-            )
+            path = "".join(part.decode() if isinstance(part, bytes) else "world" for part in example.pattern.parts)
             lines[-1] += "   try: " + _curl(listeners[0].url, listeners[0].config, path)
         routes, middleware = len(self._generation.routes), len(self._generation.middleware)
         counts = f"{routes} route{'s' * (routes != 1)}, {middleware} middleware, {len(self._config.clients)} clients"
@@ -259,7 +257,9 @@ class HttpTask:
         if not await self._server.drain(seconds, dispatcher.when_idle):
             log.warning(
                 "drain: %d connections and %d handlers had not ended after %g s, they are cut off",
-                self._server.open_connections, len(dispatcher.running), seconds,
+                self._server.open_connections,
+                len(dispatcher.running),
+                seconds,
             )
             dispatcher.cancel_all()
             await asyncio.sleep(0)

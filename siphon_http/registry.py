@@ -71,7 +71,8 @@ def where_is(function: Callable[..., Any]) -> str:
     target: Any = inspect.unwrap(function)
     while hasattr(target, "func"):  # functools.partial
         target = target.func
-    code = getattr(target, "__code__", None) or getattr(getattr(target, "__call__", None), "__code__", None)
+    call = getattr(target, "__call__", None)  # noqa: B004  (an instance's own code, not whether it is callable)
+    code = getattr(target, "__code__", None) or getattr(call, "__code__", None)
     if code is None:
         return getattr(target, "__qualname__", repr(target))
     return f"{code.co_filename}:{code.co_firstlineno}"
@@ -82,7 +83,8 @@ def is_async(function: Callable[..., Any]) -> bool:
     target: Any = function
     while hasattr(target, "func") and not inspect.isfunction(target):
         target = target.func
-    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(getattr(target, "__call__", None))
+    call = getattr(target, "__call__", None)  # noqa: B004  (an instance's own code, not whether it is callable)
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(call)
 
 
 def positional_count(function: Callable[..., Any], most: int) -> int | None:
@@ -144,7 +146,9 @@ class Registry:
             raise RouteError(f"on_disconnect is 'cancel' or 'finish', not {on_disconnect!r}")
         handler_is_async = is_async(handler)
         if stream and not handler_is_async:
-            raise RouteError(f"{label}: stream=True needs an async handler, which reads `async for chunk in req.stream()`")
+            raise RouteError(
+                f"{label}: stream=True needs an async handler, which reads `async for chunk in req.stream()`"
+            )
         route = Route(
             pattern=parse_pattern(path),
             methods=_checked_methods(methods),

@@ -33,7 +33,8 @@ cdef class Resume:
 cdef class Runner:
     cdef readonly object loop     # the event loop that owns this runner
     cdef readonly str mode        # "lazy", "eager" or "task": how tasks are made here
-    cdef int _way                 # `mode` as a number
+    cdef bint _is_lazy            # `mode` is "lazy"
+    cdef bint _is_eager           # `mode` is "eager"
     cdef object _spare            # a task that is as good as new, or None
     cdef Resume _spare_step       # its Resume; None when `_spare` is
     cdef dict _current            # 3.11: loop -> current task, asyncio's own table; None on later versions

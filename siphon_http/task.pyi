@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 AVAILABLE_MODES: Final[tuple[str, ...]]
 
-class ScriptExit(Exception): ...
+class ScriptExit(Exception): ...  # noqa: N818  an exit, as SystemExit is
 
 @final
 class Resume:

@@ -20,12 +20,14 @@ at import finds it right; elsewhere `eager` or `task` takes its place.
 from __future__ import annotations
 
 import asyncio
-import asyncio.tasks
 import collections.abc
 import contextvars
+import functools
 import itertools
 import sys
 import weakref
+
+from siphon_http import task_probe
 
 cimport cython
 from cpython.dict cimport PyDict_DelItem, PyDict_SetItem
@@ -70,20 +72,13 @@ cdef enum:
     ENDED           # the first step ended, but somebody kept the task: its own step reports the outcome
     FORWARDING      # the task drives the coroutine
 
-cdef enum:
-    WAY_TASK
-    WAY_EAGER
-    WAY_LAZY
-
 cdef object Task = asyncio.Task
-cdef object CancelledError = asyncio.CancelledError
 cdef object task_new = Task.__new__
 cdef object task_init = Task.__init__
 cdef object task_cancel = Task.cancel
 cdef object task_done = Task.done
 cdef object task_result = Task.result
 cdef object task_add_done_callback = Task.add_done_callback
-
 # The first version on which an uninitialised Task has not been tried by this file's tests.
 cdef tuple FIRST_UNTRIED = (3, 14)
 
@@ -149,10 +144,6 @@ cdef class Resume:
         """Read what is not here from the coroutine."""
         return getattr(self.coroutine, name)
 
-    def __repr__(self):
-        """Name the coroutine."""
-        return f"<Resume of {self.coroutine!r}>"
-
     cdef int step(self, object value, PyObject** result) except -1:
         """Take one step as PyIter_Send does: set `result`, a new reference, and tell whether it was yielded or returned."""
         result[0] = NULL
@@ -186,19 +177,18 @@ cdef class Resume:
         """Return or raise what the first step did."""
         if self.state != ENDED:
             raise RuntimeError("coroutine is already executing")
-        value, error = self.value, self.error
-        self.state = FORWARDING
-        self.value = self.error = None
-        if error is None:
-            return value
+        value, error, self.value, self.error, self.state = self.value, self.error, None, None, FORWARDING
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             raise ScriptExit(repr(error)) from error
-        raise error
+        if error is not None:
+            raise error
+        return value
 
     cdef int initialise(self, object task) except -1:
         """Make `task` a full one: known to asyncio and scheduled. Cancellations that it took before stay."""
-        cdef Py_ssize_t requests = task.cancelling()
-        must_cancel, message = task._must_cancel, task._cancel_message
+        requests, must_cancel, message = 0, False, None
+        if self.is_touched:
+            requests, must_cancel, message = task.cancelling(), task._must_cancel, task._cancel_message
         self.is_touched = self.is_initialised = True
         task_init(task, self, loop=self.loop, name=self.name, context=self.context)
         if must_cancel:
@@ -237,7 +227,7 @@ cdef class Resume:
         """
         if error is None and task._must_cancel:
             message = task._cancel_message
-            error = CancelledError() if message is None else CancelledError(message)
+            error = asyncio.CancelledError(*(() if message is None else (message,)))
         if self.is_initialised or Py_REFCNT(task) > 1:
             self.value = value
             self.error = error
@@ -253,7 +243,6 @@ collections.abc.Coroutine.register(Resume)
 
 cdef int take_step(Resume self, object value, PyObject** result) except -1:
     return self.step(value, result)
-
 
 # Cython has no special method for this slot. Without it each task would end by way of a StopIteration with a traceback.
 set_am_send(Resume, take_step)
@@ -273,31 +262,46 @@ cdef int _initialise_early(object task) except -1:
     return 0
 
 
+def _asked_early(method):
+    """Return `method` of asyncio.Task for a task that may have to be initialised before it can answer."""
+
+    @functools.wraps(method)
+    def ask(task, *args, **kwargs):
+        _initialise_early(task)
+        return method(task, *args, **kwargs)
+
+    return ask
+
+
 class HandlerTask(asyncio.Task):
     """The asyncio.Task that a coroutine of a Runner sees as its own, with `_resume` as its coroutine.
 
-    Methods that are not here are safe and right on a Task whose `__init__` has not run: `cancelling`, `uncancel`, `done`,
+    What is not here is safe and right on a Task whose `__init__` has not run: `cancelling`, `uncancel`, `done`,
     `cancelled`, `set_result`, `set_exception`, and those read-only attributes that have nothing to tell before a
     task's first step. `asyncio.all_tasks()` shows it once it is initialised.
     """
 
     __slots__ = ("_resume",)
 
+    __repr__ = _asked_early(Task.__repr__)
+    __await__ = _asked_early(Task.__await__)
+    __iter__ = _asked_early(Task.__iter__)
+    add_done_callback = _asked_early(Task.add_done_callback)
+    remove_done_callback = _asked_early(Task.remove_done_callback)
+    result = _asked_early(Task.result)
+    exception = _asked_early(Task.exception)
+    get_stack = _asked_early(Task.get_stack)
+    print_stack = _asked_early(Task.print_stack)
+    _make_cancelled_error = _asked_early(Task._make_cancelled_error)
+    _callbacks = property(_asked_early(Task._callbacks.__get__))
+    _exception = property(_asked_early(Task._exception.__get__))
+    _result = property(_asked_early(Task._result.__get__))
+    _coro = property(lambda self: (<Resume?>self._resume).coroutine)
+    _loop = property(lambda self: (<Resume?>self._resume).loop)
+
     def __setattr__(self, name, value):
         (<Resume?>self._resume).is_touched = True
         object.__setattr__(self, name, value)
-
-    def __repr__(self):
-        _initialise_early(self)
-        return Task.__repr__(self)
-
-    def __await__(self):
-        _initialise_early(self)
-        return Task.__await__(self)
-
-    def __iter__(self):
-        _initialise_early(self)
-        return Task.__iter__(self)
 
     def cancel(self, msg=None):
         """As asyncio.Task.cancel."""
@@ -309,39 +313,9 @@ class HandlerTask(asyncio.Task):
             step.pass_cancel(self, msg)
         return task_cancel(self, msg)
 
-    def add_done_callback(self, fn, /, *, context=None):
-        """As asyncio.Task.add_done_callback."""
-        _initialise_early(self)
-        task_add_done_callback(self, fn, context=context)
-
-    def remove_done_callback(self, fn, /):
-        """As asyncio.Task.remove_done_callback."""
-        _initialise_early(self)
-        return Task.remove_done_callback(self, fn)
-
-    def result(self):
-        """As asyncio.Task.result."""
-        _initialise_early(self)
-        return Task.result(self)
-
-    def exception(self):
-        """As asyncio.Task.exception."""
-        _initialise_early(self)
-        return Task.exception(self)
-
-    def get_stack(self, *, limit=None):
-        """As asyncio.Task.get_stack."""
-        _initialise_early(self)
-        return Task.get_stack(self, limit=limit)
-
-    def print_stack(self, *, limit=None, file=None):
-        """As asyncio.Task.print_stack."""
-        _initialise_early(self)
-        Task.print_stack(self, limit=limit, file=file)
-
     def get_coro(self):
         """Return the script's coroutine."""
-        return (<Resume?>self._resume).coroutine
+        return self._coro
 
     def get_context(self):
         """Return the context that the coroutine runs in."""
@@ -349,7 +323,7 @@ class HandlerTask(asyncio.Task):
 
     def get_loop(self):
         """Return the runner's loop."""
-        return (<Resume?>self._resume).loop
+        return self._loop
 
     def get_name(self):
         """Return the task's name. logging asks for it with each record, so the task is not initialised for it."""
@@ -363,44 +337,11 @@ class HandlerTask(asyncio.Task):
     def set_name(self, value, /):
         """As asyncio.Task.set_name."""
         cdef Resume step = self._resume
+        step.name = str(value)
         if step.is_initialised:
             Task.set_name(self, value)
-        else:
-            step.name = str(value)
-
-    def _make_cancelled_error(self):
-        _initialise_early(self)
-        return Task._make_cancelled_error(self)
-
-    def _repr_info(self):
-        _initialise_early(self)
-        return Task._repr_info(self)
-
-    @property
-    def _coro(self):
-        return (<Resume?>self._resume).coroutine
-
-    @property
-    def _loop(self):
-        return (<Resume?>self._resume).loop
-
-    @property
-    def _callbacks(self):
-        _initialise_early(self)
-        return Task._callbacks.__get__(self)
-
-    @property
-    def _exception(self):
-        _initialise_early(self)
-        return Task._exception.__get__(self)
-
-    @property
-    def _result(self):
-        _initialise_early(self)
-        return Task._result.__get__(self)
 
 
-cdef object handler_task = HandlerTask
 cdef object resume_slot = HandlerTask._resume.__set__
 
 @cython.final
@@ -424,7 +365,7 @@ cdef class Runner:
     def _prepare(self, loop, mode):
         self.loop = loop
         self.mode = mode
-        self._way = {"lazy": WAY_LAZY, "eager": WAY_EAGER, "task": WAY_TASK}[mode]
+        self._is_lazy, self._is_eager = mode == "lazy", mode == "eager"
         self._numbers = itertools.count(1)
         self._swap = getattr(asyncio.tasks, "_swap_current_task", None)
         self._current = asyncio.tasks._current_tasks if self._swap is None else None
@@ -442,7 +383,7 @@ cdef class Runner:
         return suspended, value
 
     cdef object run(self, object coroutine, object context, bint* suspended):
-        if self._way == WAY_LAZY:
+        if self._is_lazy:
             return self._run_lazy(coroutine, context, suspended)
         return self._run_task(coroutine, context, suspended)
 
@@ -491,17 +432,17 @@ cdef class Runner:
     cdef object _run_task(self, object coroutine, object context, bint* suspended):
         cdef Resume step = Resume.__new__(Resume)
         step.coroutine, step.context, step.loop = coroutine, context, self.loop
-        step.state = FORWARDING
-        step.is_initialised = True
+        step.state, step.is_initialised = FORWARDING, True
         task = _bare_task(step)
-        if self._way == WAY_EAGER:
+        if self._is_eager:
             task_init(task, step, loop=self.loop, context=context, eager_start=True)
             if task_done(task):
                 suspended[0] = False
                 try:
                     return task_result(task)
                 except ScriptExit as exc:
-                    raise exc.__cause__
+                    error = exc.__cause__
+                raise error
         else:
             task_init(task, step, loop=self.loop, context=context)
         suspended[0] = True
@@ -523,41 +464,9 @@ cdef class Runner:
 
 cdef object _bare_task(Resume step):
     """Return a HandlerTask around `step` that is allocated and no more."""
-    task = task_new(handler_task)
+    task = task_new(HandlerTask)
     resume_slot(task, step)
     return task
-
-
-class _ProbeLoop:
-    """As much of a loop as a task needs."""
-
-    def __init__(self):
-        self.ready = []
-
-    def get_debug(self):
-        return False
-
-    def is_running(self):
-        return True
-
-    def call_soon(self, callback, *args, context=None):
-        self.ready.append((callback, args, context))
-
-    def call_exception_handler(self, context):
-        raise RuntimeError(context["message"])
-
-    def run_once(self):
-        ready, self.ready = self.ready, []
-        for callback, args, context in ready:
-            context.run(callback, *args)
-
-
-async def _probe(steps, future):
-    steps.append(asyncio.current_task())
-    if future is not None:
-        await future
-        steps.append(asyncio.current_task())
-    return len(steps)
 
 
 cdef bint _tells_new_objects():
@@ -572,36 +481,15 @@ cdef bint _tells_new_objects():
     return new and weak is None and not watched and again and other is task and not is_unshared(task)
 
 
-def _is_right():
-    """Try the lazy way on a loop that is none: a coroutine that ends at once and one that suspends."""
-    cdef Runner runner = Runner.__new__(Runner)
-    loop = _ProbeLoop()
-    before = asyncio._get_running_loop()
-    asyncio._set_running_loop(loop)
-    try:
-        runner._prepare(loop, "lazy")
-        seen = []
-        future = asyncio.Future(loop=loop)
-        at_once = runner.start(_probe(seen, None)) == (False, 1) and isinstance(seen.pop(), HandlerTask)
-        suspended, task = runner.start(_probe(seen, future))
-        outside = asyncio.current_task()
-        loop.run_once()
-        future.set_result(None)
-        for _ in range(3):
-            loop.run_once()
-        same = len(seen) == 2 and seen[0] is task and seen[1] is task
-        return _tells_new_objects() and at_once and suspended and outside is None and same and task.result() == 2
-    except Exception:  # whatever it is, this way is not to be taken here
-        return False
-    finally:
-        asyncio._set_running_loop(before)
-
-
 def _available():
     """Return the ways that are right on this interpreter, best first."""
     modes = []
-    if not FREE_THREADED and sys.version_info[:2] < FIRST_UNTRIED and _is_right():
-        modes.append("lazy")
+    if not FREE_THREADED and sys.version_info[:2] < FIRST_UNTRIED and _tells_new_objects():
+        loop = task_probe.ProbeLoop()
+        runner = Runner.__new__(Runner)
+        runner._prepare(loop, "lazy")
+        if task_probe.is_right(loop, runner.start):
+            modes.append("lazy")
     if sys.version_info >= (3, 12):
         modes.append("eager")
     return (*modes, "task")

@@ -10,12 +10,11 @@ import io
 import subprocess
 import sys
 import weakref
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from siphon_http.task import AVAILABLE_MODES, HandlerTask, Runner, ScriptExit
 
+from siphon_http.task import AVAILABLE_MODES, HandlerTask, Runner, ScriptExit
 from tests.task_stage import Stage, Starter, at_once, begin, current, outcome, turns, with_oracle
 
 
@@ -90,11 +89,11 @@ def test_a_task_tells_the_truth_about_its_coroutine_in_every_step(stage: Stage, 
         task.print_stack(file=text)
         assert "in handler" in text.getvalue()
 
-    async def handler(me: list[Coroutine[Any, Any, Any]], loop: asyncio.AbstractEventLoop) -> str:
+    async def handler(me: list[Any], loop: asyncio.AbstractEventLoop) -> str:
         if waits:
             await asyncio.sleep(0)
         task = current()
-        coroutine = task.get_coro()
+        coroutine: Any = task.get_coro()
         assert coroutine is me[0]
         assert coroutine.__qualname__.endswith("handler")
         assert inspect.getcoroutinestate(coroutine) == inspect.CORO_RUNNING
@@ -164,9 +163,10 @@ def test_questions_before_the_end_are_answered_as_asyncio_does(stage: Stage) -> 
         for method in (task.result, task.exception):
             with pytest.raises(asyncio.InvalidStateError):
                 method()
-        for method in (task.set_result, task.set_exception):
-            with pytest.raises(RuntimeError, match="does not support"):
-                method(None)  # type: ignore[call-overload]
+        with pytest.raises(RuntimeError, match="does not support"):
+            task.set_result(0)
+        with pytest.raises(RuntimeError, match="does not support"):
+            task.set_exception(ValueError())
         assert task.remove_done_callback(called.append) == 0
         for _ in range(3):
             task.add_done_callback(called.append)
@@ -359,3 +359,27 @@ def test_a_spare_task_that_a_debugger_finds_answers_or_refuses() -> None:
                 repr(spare)
 
     asyncio.run(main())
+
+
+@with_oracle
+def test_a_done_callback_runs_in_the_context_of_who_added_it(stage: Stage) -> None:
+    variable = contextvars.ContextVar("variable", default="outside")
+    seen: list[str] = []
+
+    def called(_: object) -> None:
+        seen.append(variable.get())
+
+    async def handler() -> None:
+        variable.set("at first")
+        current().add_done_callback(called)
+        variable.set("later")
+        await asyncio.sleep(0)
+
+    async def scenario(runner: Starter) -> None:
+        task = await begin(runner, handler())
+        task.add_done_callback(called)
+        await task
+        await turns()
+        assert seen == ["at first", "outside"]
+
+    stage.play(scenario)

@@ -1,4 +1,8 @@
+"""Types of body.pyx."""
+
 from typing import final
+
+__all__ = ["BodyAccumulator"]
 
 @final
 class BodyAccumulator:

@@ -12,6 +12,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcmp, memcpy
 from libc.time cimport time_t
 
+import sys
 from collections.abc import MutableMapping
 from http import HTTPStatus
 
@@ -83,6 +84,23 @@ cdef int _write_status_lines() except -1:
 
 
 _write_status_lines()
+
+
+# Names that answers often have, as written and lower; never changed. They need no check.
+cdef dict COMMON_NAMES = {}
+
+
+def _common_names():
+    for name in (
+        "Accept-Ranges", "Access-Control-Allow-Origin", "Allow", "Cache-Control", "Connection", "Content-Disposition",
+        "Content-Encoding", "Content-Language", "Content-Length", "Content-Type", "Date", "ETag", "Expires",
+        "Last-Modified", "Location", "Retry-After", "Server", "Set-Cookie", "Vary", "WWW-Authenticate", "X-Request-Id",
+    ):
+        lower = sys.intern(name.lower())
+        COMMON_NAMES[sys.intern(name)] = COMMON_NAMES[sys.intern(name.title())] = COMMON_NAMES[lower] = lower
+
+
+_common_names()
 
 
 cdef inline bint _name_equals(const char* data, const char* lower, Py_ssize_t size) noexcept nogil:
@@ -175,7 +193,11 @@ cpdef str check_name(object name):
     cdef Py_ssize_t i, size
     cdef const unsigned char* data
     cdef bint upper = False
-    if type(name) is not str:
+    if type(name) is str:
+        known = COMMON_NAMES.get(name)
+        if known is not None:
+            return <str> known
+    else:
         if not isinstance(name, str):
             raise TypeError(f"a header name is a str, not {type(name).__name__}")
         name = str(name)

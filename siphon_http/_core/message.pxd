@@ -32,6 +32,7 @@ cdef class Request:
     cdef Py_ssize_t fields         # first byte of the field lines
     cdef Py_ssize_t fields_end     # one past the last field line's LF
     cdef readonly str method       # as sent
+    cdef bint is_head              # method is HEAD: the answer has no content
     cdef int version               # 10, 11 or 20
     cdef bint keep_alive           # the connection may carry another request after this one
     cdef bint expects              # waits for 100 (Continue) before it sends content

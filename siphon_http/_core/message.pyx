@@ -6,6 +6,7 @@ reads them, once. A Response checks what it is given where the author sees it: i
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.long cimport PyLong_AsLongAndOverflow
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.string cimport memcmp
 
@@ -402,13 +403,14 @@ cdef bytes _whole(Response response):
 
 cdef int _check_status(status) except -1:
     cdef long code
+    cdef int overflow = 0
     if type(status) is not int:
         if not isinstance(status, int) or isinstance(status, bool):
             raise TypeError(f"a status is an int, not {type(status).__name__}")
         status = int(status)
-    if not 200 <= status <= 599:
+    code = PyLong_AsLongAndOverflow(status, &overflow)
+    if overflow or not 200 <= code <= 599:
         raise ValueError(f"status {status} is no final status: 200 to 599 (RFC 9110, section 15)")
-    code = status
     return <int> code
 
 

@@ -176,7 +176,10 @@ def _error_lines(error: BaseException, path: Path, dirs: Sequence[str]) -> list[
     if last.line:
         lines.append(f"    {last.line}")
     lines += [f"    called from {shown_path(f.filename)}:{f.lineno} in {f.name}" for f in frames[-2:-4:-1]]
-    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "siphon":
+    missing = error.name if isinstance(error, ImportError) and error.name else ""
+    if missing.partition(".")[0] == "siphon":
+        return lines  # the message itself says what to do
+    if isinstance(error, ModuleNotFoundError):
         lines.append(f"    install it for {sys.executable}, or name its folder in script.include_paths")
     elif len(lines) < MAX_LINES:
         lines.append("    run with -v for the whole traceback")

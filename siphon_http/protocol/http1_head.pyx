@@ -7,7 +7,7 @@ accepts what httptools refuses, since both must agree.
 
 from libc.string cimport memchr, memcmp, memset
 
-from siphon_http._core.ascii cimport hex_value, is_digit, is_token, to_lower
+from siphon_http._core.ascii cimport hex_value, is_digit, is_reg_name, is_target, is_token, to_lower
 
 __all__ = ["inspect_head"]
 
@@ -64,16 +64,13 @@ cdef bint _is_authority(const char* data, Py_ssize_t size, bint may_be_empty) no
     else:
         while i < size and data[i] != c":":
             c = <unsigned char> data[i]
-            if c == c"%":
-                if i + 2 >= size or hex_value(<unsigned char> data[i + 1]) < 0 or hex_value(<unsigned char> data[i + 2]) < 0:
-                    return False
-                i += 2
-            # tchar without "#^`|" and with "(),;=" is unreserved and sub-delims.
-            elif c == c"#" or c == c"^" or c == c"`" or c == c"|":
+            if is_reg_name(c):
+                i += 1
+            elif c == c"%" and i + 2 < size and hex_value(<unsigned char> data[i + 1]) >= 0 \
+                    and hex_value(<unsigned char> data[i + 2]) >= 0:
+                i += 3
+            else:
                 return False
-            elif not is_token(c) and c != c"(" and c != c")" and c != c"," and c != c";" and c != c"=":
-                return False
-            i += 1
         if i == 0:
             return False
     if i == size:
@@ -110,16 +107,12 @@ cdef int _target(const char* data, Head* head) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t start = head.target
     cdef Py_ssize_t end = head.target_end
-    cdef unsigned char c
     cdef const char* mark
     if start == end:
         return _refuse(head, 400, b"the request target is empty")
     for i in range(start, end):
-        c = <unsigned char> data[i]
-        if c <= 32 or c >= 127:
-            return _refuse(head, 400, b"the request target has a byte that must be percent-encoded")
-        if c == c"#":
-            return _refuse(head, 400, b"the request target has a fragment")
+        if not is_target(<unsigned char> data[i]):
+            return _refuse(head, 400, b"the request target has a fragment, or a byte that must be percent-encoded")
     head.path = start
     head.authority = head.authority_end = start
     if data[start] == c"/":

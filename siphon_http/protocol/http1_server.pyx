@@ -262,12 +262,16 @@ cdef class Http1ServerConnection(Exchange):
         cdef bytes message
         if head.length > 0 and here >= head.length:
             size += head.length
-        message = data if start == 0 and size == total else data[start:start + size]
+        if start == 0 and size == total:
+            message = data
+        else:
+            message = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, size)
         if PyBytes_GET_SIZE(message) - head.size > PIN_BYTES:
-            request.head = message[:head.size]
+            request.head = PyBytes_FromStringAndSize(PyBytes_AS_STRING(message), head.size)
         else:
             request.head = message
         request.method = _method(PyBytes_AS_STRING(message), head.method_end)
+        request.is_head = head.method_end == 4 and memcmp(PyBytes_AS_STRING(message), b"HEAD", 4) == 0
         request.version = head.version
         request.target = head.target
         request.target_end = head.target_end
@@ -458,7 +462,7 @@ cdef class Http1ServerConnection(Exchange):
         elif response._status == 205:
             content = None
             length = 0
-        elif request.method == "HEAD":
+        elif request.is_head:
             if length == 0 and response.declared > 0:
                 length = response.declared
             content = None
@@ -494,7 +498,7 @@ cdef class Http1ServerConnection(Exchange):
             self.framing = FRAMED_BY_CLOSE
             flags = HEAD_NO_LENGTH
             request.keep_alive = False
-        if request.method == "HEAD":
+        if request.is_head:
             self.framing = FRAMED_EMPTY
         if not request.keep_alive:
             flags |= HEAD_CLOSE
@@ -628,7 +632,7 @@ cdef class Http1ServerConnection(Exchange):
             return self.fail(request)
         if request is not None or not self.discards:
             response = plain_response(status, reason)
-            if request is not None and request.method == "HEAD":
+            if request is not None and request.is_head:
                 self._own()
                 self.out.head(status, response.fields, PyBytes_GET_SIZE(<bytes> response.content), HEAD_CLOSE)
             else:

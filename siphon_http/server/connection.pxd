@@ -41,6 +41,7 @@ cdef class Endpoint:
     cdef readonly object forwarded       # callable(peer address, header) -> client, or None: no proxy is trusted
     cdef readonly object describe_peer   # callable(transport) -> Peer
     cdef readonly set connections        # those that are open
+    cdef readonly set handshakes         # SecureTransport objects that are not open yet; they count as connections
     cdef readonly bint draining
     cdef readonly long long accepted, refused_count, requests
     cdef object idle_waiter              # callable, called when the last connection has gone

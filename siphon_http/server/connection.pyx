@@ -76,10 +76,19 @@ cdef class Endpoint:
         self.scheme = scheme
         self.forwarded = forwarded
         self.connections = set()
+        self.handshakes = set()
 
     def connection(self):
         """Return a protocol for one accepted connection: the factory of `loop.create_server`."""
         return Connection(self)
+
+    def admit(self, transport):
+        """Count a TLS handshake as a connection; False when there are as many as there may be, or we are draining."""
+        if self.draining or len(self.connections) + len(self.handshakes) >= self.max_connections:
+            self.refused_count += 1
+            return False
+        self.handshakes.add(transport)
+        return True
 
     def drain(self):
         """Let every connection end after what it has under way; idle ones at once."""
@@ -87,12 +96,16 @@ cdef class Endpoint:
         self.draining = True
         for connection in list(self.connections):
             connection.drain()
+        for transport in list(self.handshakes):
+            transport.abort()
 
     def abort(self):
         """Reset every connection that is left."""
         cdef Connection connection
         for connection in list(self.connections):
             connection.abort()
+        for transport in list(self.handshakes):
+            transport.abort()
 
     def when_empty(self, callback):
         """Call `callback()` once no connection is open: now, or when the last one ends."""
@@ -143,7 +156,7 @@ cdef class Connection(Sink):
         self.deadline.owner = self
         state.deadlines.add(self.deadline)
         self.protocol = Http1ServerConnection(self, state.out, endpoint.max_header_bytes, endpoint.max_headers)
-        over = len(endpoint.connections) >= endpoint.max_connections
+        over = len(endpoint.connections) + len(endpoint.handshakes) >= endpoint.max_connections
         endpoint.connections.add(self)
         if over:
             self.protocol._refuse(503, b"too many connections")
@@ -268,7 +281,7 @@ cdef class Connection(Sink):
         cdef double now = monotonic()
         if self.phase >= PHASE_CLOSING or self.transport is None:
             return 0
-        if linger and not self.tls and self.transport.can_write_eof():
+        if linger and self.transport.can_write_eof():
             self.hold(False)
             self._enter(PHASE_LINGER, now + LINGER_SECONDS)
             self.transport.write_eof()

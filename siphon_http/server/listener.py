@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import socket
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from siphon_http._core.exchange import Handler
 from siphon_http.config import ServerConfig
@@ -117,27 +120,21 @@ class Listener:
 
     async def serve(self, handler: Handler, state: LoopState) -> None:
         """Listen and accept; returns at once. Raises BindError when another process listens by now."""
-        context = None
+        self.endpoint = endpoint = endpoint_for(self.config, handler, state)
+        factory: Callable[[], Any] = endpoint.connection
         if self.config.tls is not None:
-            from siphon_http.server.tls import server_context  # noqa: PLC0415  (ssl costs 10 ms: only who needs it)
+            # ssl costs 10 ms of start-up: only who needs it
+            from siphon_http.server.secure import SecureTransport
+            from siphon_http.server.tls import server_context
 
             context = server_context(self.config.tls, alpn=("http/1.1",))
-        self.endpoint = endpoint_for(self.config, handler, state)
+            factory = functools.partial(SecureTransport, endpoint, context)
         loop = asyncio.get_running_loop()
+        create: Callable[..., Awaitable[asyncio.AbstractServer]]
+        create = loop.create_server if self._path is None else loop.create_unix_server
         try:
             for sock in self._sockets:
-                arguments = {} if context is None else {"ssl_handshake_timeout": self.config.header_timeout_ms / 1000}
-                if context is not None:
-                    arguments["ssl_shutdown_timeout"] = min(5.0, self.config.write_timeout_ms / 1000)
-                if self._path is not None:
-                    server = await loop.create_unix_server(
-                        self.endpoint.connection, sock=sock, backlog=BACKLOG, ssl=context, **arguments
-                    )
-                else:
-                    server = await loop.create_server(
-                        self.endpoint.connection, sock=sock, backlog=BACKLOG, ssl=context, **arguments
-                    )
-                self._servers.append(server)
+                self._servers.append(await create(factory, sock=sock, backlog=BACKLOG))
         except OSError as error:
             raise BindError(_explain(self.config, error)) from error
 

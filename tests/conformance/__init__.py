@@ -1,0 +1,1 @@
+"""Black-box conformance: a real server process, asked over raw sockets."""
