@@ -39,7 +39,7 @@ $(PY):
 
 .stamp-build: $(PY) $(SOURCES)
 	@echo "building siphon-http in $(VENV) (once, about a minute) ..." >&2
-	@$(PY) -m pip install -q --disable-pip-version-check -e . >.build.log 2>&1 || { cat .build.log >&2; exit 1; }
+	@$(PY) -m pip install -q --disable-pip-version-check -e . --config-settings editable_mode=compat >.build.log 2>&1 || { cat .build.log >&2; exit 1; }
 	@touch $@
 
 .stamp-test: .stamp-build

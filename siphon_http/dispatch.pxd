@@ -20,30 +20,30 @@ cdef enum Kind:
 cdef class Entry:
     cdef readonly str pattern         # as registered
     cdef readonly tuple names         # of the path parameters, in order
-    cdef readonly object handler
+    cdef readonly object handler      # the script's function
     cdef readonly str where           # file:line of the handler
     cdef int kind                     # Kind of the whole
     cdef int own_kind                 # Kind of the handler alone
     cdef tuple steps                  # Step objects before the handler
     cdef Py_ssize_t cap               # largest content, bytes; -1 = the listener's
     cdef int timeout_ms               # 0 = the listener's
-    cdef bint stream
+    cdef bint stream                  # content goes to stream(), not to body()
     cdef bint finishes                # on_disconnect="finish"
 
 
 @cython.final
 cdef class Step:
-    cdef object function
+    cdef object function              # the script's function
     cdef bint wraps                   # takes (req, call_next)
     cdef bint blocking                # runs on a thread
-    cdef str where
+    cdef str where                    # file:line of the function
 
 
 @cython.final
 cdef class Dispatcher(Handler):
-    cdef readonly object loop
-    cdef Runner runner
-    cdef readonly ThreadPool pool
+    cdef readonly object loop         # the event loop that all of this belongs to
+    cdef Runner runner                # starts coroutines on `loop`
+    cdef readonly ThreadPool pool     # for handlers and guards that block
     cdef Router router                # leaves hold Entry objects
     cdef readonly bytes allow         # all methods of all routes, for OPTIONS *
     cdef object format_exception      # callable(exception) -> str for the log

@@ -202,15 +202,13 @@ class HttpTask:
         self._config = config
         self._generation = generation
         self._context = context
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
         self._dispatcher: Dispatcher | None = None
         self._startup_began = False
 
     def bind(self) -> None:
         """Bind every listener without listening. Raises BindError."""
-        self._loop = asyncio.get_event_loop_policy().get_event_loop() if self._loop is None else self._loop
-        self._server = Server(self._config.servers, self._loop)
+        self._server = Server(self._config.servers)
         self._server.bind()
 
     async def startup(self) -> None:

@@ -5,7 +5,7 @@ cimport cython
 
 cdef class Job:
     cdef object function         # what to call, with `argument`
-    cdef object argument
+    cdef object argument         # the one argument of `function`
     cdef object context          # contextvars.Context to call it in
     cdef object callback         # callable(Job), on the loop, once it has ended
     cdef readonly object value   # what it returned
@@ -15,7 +15,7 @@ cdef class Job:
 
 @cython.final
 cdef class ThreadPool:
-    cdef readonly object loop
+    cdef readonly object loop         # the loop whose thread submits and drains
     cdef readonly int most            # threads at most
     cdef readonly int queue_max       # jobs that may wait; more are refused
     cdef readonly int threads         # started and not ended
@@ -23,7 +23,7 @@ cdef class ThreadPool:
     cdef object jobs                  # queue.SimpleQueue of Job; None ends one thread
     cdef object done                  # collections.deque of ended jobs
     cdef bint waking                  # the loop was told to drain; written by threads, see _work
-    cdef bint closed
+    cdef bint closed                  # nothing more is taken
     cdef Py_ssize_t drained           # jobs drained since the last look
     cdef object look                  # handle of the timer that starts more threads, or None
 

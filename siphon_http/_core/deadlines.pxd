@@ -5,7 +5,7 @@ cimport cython
 
 cdef class Deadline:
     cdef Deadline previous      # neighbour in the list; None at its ends or outside it
-    cdef Deadline next
+    cdef Deadline next          # the other neighbour, likewise
     cdef readonly double when   # seconds on the owner's clock; 0 = nothing is due
     cdef Deadlines inside       # list that it is in, or None
 
@@ -16,7 +16,7 @@ cdef class Deadline:
 cdef class Deadlines:
     cdef Deadline first         # head of the list, unordered; None when empty
     cdef Deadline cursor        # next one that a running sweep visits
-    cdef readonly Py_ssize_t count
+    cdef readonly Py_ssize_t count  # deadlines in the list
     cdef readonly double next_sweep   # when the owner's timer fires; 0 = no timer runs
     cdef object schedule        # callable(seconds): the owner (re)starts its one timer for that time
 

@@ -26,9 +26,9 @@ cdef class Request:
     cdef Py_ssize_t path           # first byte of the path; inside the target
     cdef Py_ssize_t path_end       # one past the path
     cdef Py_ssize_t query          # first byte of the query; == query_end when there is none
-    cdef Py_ssize_t query_end
+    cdef Py_ssize_t query_end      # one past the query
     cdef Py_ssize_t authority      # authority of an absolute-form target; == authority_end when there is none
-    cdef Py_ssize_t authority_end
+    cdef Py_ssize_t authority_end  # one past the authority
     cdef Py_ssize_t fields         # first byte of the field lines
     cdef Py_ssize_t fields_end     # one past the last field line's LF
     cdef readonly str method       # as sent
@@ -51,7 +51,7 @@ cdef class Request:
     cdef int params[32]            # start, end of each parameter, from the start of the path
     cdef object running            # the Task, or job, that answers it while it is suspended; dispatch's
     cdef object stream_source      # async iterator behind stream(); dispatch's
-    cdef dict _path_params, _query_params, _headers, _cookies, _state
+    cdef dict _path_params, _query_params, _headers, _cookies, _state  # made when first read; None until then
 
     cdef object field(self, const char* name, Py_ssize_t size)
 

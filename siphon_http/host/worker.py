@@ -144,6 +144,8 @@ class Worker:
         prepared = prepare(self._options, [])
         self._form = prepared.form
         loop, name = _new_loop()
+        # As asyncio.run does: libraries that ask for "the" loop outside of a coroutine must get this one.
+        asyncio.set_event_loop(loop)
         self._signals.attach(loop)
         python = ".".join(map(str, sys.version_info[:3])) + ("t" if "t" in sys.abiflags else "")
         self._say(f"siphon-http {__version__}, Python {python}, {name}")
@@ -295,4 +297,5 @@ def _end_loop(loop: asyncio.AbstractEventLoop) -> None:
     except TimeoutError:
         logger.warning("generators of the script did not close within %.0f s", GRACE_SECS)
     finally:
+        asyncio.set_event_loop(None)
         loop.close()

@@ -21,7 +21,7 @@ cpdef enum Http1State:
 
 @cython.final
 cdef class Http1ServerConnection(Exchange):
-    cdef readonly Http1State state
+    cdef readonly Http1State state    # changed by `_go`, by its table; any state may become CLOSED
     cdef Sink sink                    # owner; None once detached
     cdef OutBuffer out                # shared by all connections of the loop
     cdef object parser                # httptools.HttpRequestParser, holding our two callbacks
@@ -29,7 +29,7 @@ cdef class Http1ServerConnection(Exchange):
     cdef Py_ssize_t max_header_bytes  # limit of request line and fields together
     cdef int max_headers              # limit of field lines
     cdef bytes data                   # received bytes; data[at:] is not parsed yet
-    cdef Py_ssize_t at
+    cdef Py_ssize_t at                # bytes of `data` that are parsed, <= len(data)
     cdef bytearray pending            # reads that follow `data`, while a head or a queue grows; None = empty
     cdef Request current              # request whose exchange is not over, or None
     cdef bint answered                # a head for `current` is written; its body may still be on its way
@@ -44,7 +44,7 @@ cdef class Http1ServerConnection(Exchange):
     cdef bint owes_continue           # 100 (Continue) is due once the content is wanted
     cdef Py_ssize_t left              # content bytes to come, by Content-Length
     cdef bint chunked                 # ... or by chunks:
-    cdef ChunkScan chunks
+    cdef ChunkScan chunks             # where in its chunks the content is; valid while `chunked`
     cdef Py_ssize_t cap               # largest content accepted for the message, bytes
     cdef bytes piece                  # content that on_body gave in a single read, or None
     cdef BodyAccumulator body         # content in pieces, or None

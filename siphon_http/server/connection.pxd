@@ -23,27 +23,27 @@ cdef enum Phase:
 
 @cython.final
 cdef class LoopState:
-    cdef readonly object loop
-    cdef readonly Deadlines deadlines
-    cdef OutBuffer out
+    cdef readonly object loop       # the event loop
+    cdef readonly Deadlines deadlines  # of all its connections
+    cdef OutBuffer out              # shared by all its connections
     cdef object timer               # handle of the one timer, or None
 
 
 @cython.final
 cdef class Endpoint:
-    cdef readonly Handler handler
-    cdef readonly LoopState state
+    cdef readonly Handler handler        # what requests are handed to
+    cdef readonly LoopState state        # of the loop that it runs on
     cdef readonly double header_timeout, idle_timeout, write_timeout, request_timeout   # seconds
-    cdef readonly Py_ssize_t max_body_bytes, max_header_bytes
-    cdef readonly int max_headers
+    cdef readonly Py_ssize_t max_body_bytes, max_header_bytes  # of content, unless the route says; of a head
+    cdef readonly int max_headers        # more field lines are answered 431
     cdef readonly int max_connections    # more are answered 503
-    cdef readonly str scheme
+    cdef readonly str scheme             # "http" or "https"
     cdef readonly object forwarded       # callable(peer address, header) -> client, or None: no proxy is trusted
     cdef readonly object describe_peer   # callable(transport) -> Peer
     cdef readonly set connections        # those that are open
     cdef readonly set handshakes         # SecureTransport objects that are not open yet; they count as connections
-    cdef readonly bint draining
-    cdef readonly long long accepted, refused_count, requests
+    cdef readonly bint draining          # every exchange under way is the last of its connection
+    cdef readonly long long accepted, refused_count, requests  # totals since the start: connections, refusals, heads
     cdef object idle_waiter              # callable, called when the last connection has gone
 
     cdef int _gone(self, Connection connection) except -1
@@ -51,19 +51,19 @@ cdef class Endpoint:
 
 @cython.final
 cdef class Connection(Sink):
-    cdef object transport
+    cdef object transport                # None before connection_made and once gone
     cdef object transport_write          # bound method, looked up once
-    cdef Endpoint endpoint
-    cdef Http1ServerConnection protocol
-    cdef ConnectionDeadline deadline
-    cdef Peer peer
-    cdef Phase phase
+    cdef Endpoint endpoint               # the listener that accepted it
+    cdef Http1ServerConnection protocol  # parses and frames; None before connection_made
+    cdef ConnectionDeadline deadline     # its place in the loop's list
+    cdef Peer peer                       # who is at the other end; shared by its requests
+    cdef Phase phase                     # which time-out `due` stands for
     cdef double due                      # when the phase's time is over; 0 = never
     cdef double write_due                # when to look at a write that has stalled; 0 = none
     cdef double progress_at              # when the write buffer was last seen to shrink
     cdef Py_ssize_t unsent               # bytes in it then
-    cdef bint tls
-    cdef bint reading_paused
+    cdef bint tls                        # TLS knows no half-close: an EOF is departure
+    cdef bint reading_paused             # the transport was told not to read
 
     cdef int drain(self) except -1
     cdef int _enter(self, Phase phase, double due) except -1

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, Protocol
 
-__all__ = ["ClientAddress", "HasHeader", "format_client", "split_forwarded"]
+__all__ = ["ClientAddress", "HasHeader", "entries_from_the_right", "format_client", "forwarded_for"]
 
 Address = IPv4Address | IPv6Address
 _PORT = re.compile(r"[0-9]{1,5}")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PEERS_REMEMBERED = 4096
 
 
@@ -63,53 +64,65 @@ def _node(text: str) -> tuple[Address, int] | None:
     return address, int(port or 0)
 
 
-def split_forwarded(value: str) -> Iterator[str | None]:
-    """Yield the `for` value of each element of a Forwarded field, from the left; None for an element that is broken.
+def entries_from_the_right(value: str, separator: str = ",", *, quotes: bool = True) -> Iterator[str | None]:
+    """Yield the parts of a list field, last first; None, as the end, for what has a quote without its pair.
 
-    Quoted strings may hold commas and semicolons, so the field is read from the left (RFC 7239, section 4).
+    The right end is what a trusted proxy appended, the left is the client's: read from the right, no quote that the client
+    left open can swallow the proxy's part (RFC 7239, section 8.1). quotes: separators inside of quoted strings are none.
     """
-    for element in _split_outside_quotes(value, ","):
-        if element is None:
-            yield None
-            continue
-        if not element.strip(" \t"):
-            continue
-        found: str | None = None
-        broken = False
-        for pair in _split_outside_quotes(element, ";"):
-            name, sign, text = (pair or "").partition("=")
-            if not sign:
-                broken = broken or bool((pair or "").strip(" \t"))
-                continue
-            if name.strip(" \t").lower() == "for":
-                broken = broken or found is not None
-                found = _unquoted(text.strip(" \t"))
-        yield None if broken else found
+    end = at = len(value)
+    comma = value.rfind(separator)
+    quote = value.rfind('"') if quotes else -1
+    while True:
+        if quote > comma:
+            at = _opening_quote(value, quote)
+            if at < 0:
+                yield None
+                return
+            quote = value.rfind('"', 0, at)
+            if comma > at:
+                comma = value.rfind(separator, 0, at)
+        elif comma >= 0:
+            yield value[comma + 1 : end]
+            end = at = comma
+            comma = value.rfind(separator, 0, at)
+        else:
+            yield value[:end]
+            return
+
+
+def _opening_quote(value: str, closing: int) -> int:
+    """Return where the quoted string that ends at `closing` begins, or -1; quotes behind a backslash are part of it."""
+    at = closing
+    while (at := value.rfind('"', 0, at)) >= 0:
+        slash = at
+        while slash and value[slash - 1] == "\\":
+            slash -= 1
+        if (at - slash) % 2 == 0:
+            return at
+    return -1
+
+
+def forwarded_for(element: str) -> str | None:
+    """Return the `for` value of one element of a Forwarded field; None when it has none, or is broken (RFC 7239, 4)."""
+    found: str | None = None
+    named = False
+    for pair in entries_from_the_right(element, ";"):
+        name, sign, text = (pair or "").partition("=")
+        if pair is None or (not sign and pair.strip(" \t")):
+            return None
+        if name.strip(" \t").lower() == "for":
+            if named:
+                return None
+            named = True
+            found = _unquoted(text.strip(" \t"))
+    return found
 
 
 def _unquoted(text: str) -> str | None:
     if text.startswith('"'):
-        if len(text) < 2 or not text.endswith('"'):
-            return None
-        return re.sub(r"\\(.)", r"\1", text[1:-1])
+        return re.sub(r"\\(.)", r"\1", text[1:-1]) if _QUOTED.fullmatch(text) else None
     return None if ":" in text or "[" in text else text  # these need quotes (RFC 7239, 4)
-
-
-def _split_outside_quotes(text: str, separator: str) -> Iterator[str | None]:
-    """Split at `separator` outside quoted strings; the rest after a quote that never ends is None."""
-    start = at = 0
-    quoted = False
-    while at < len(text):
-        char = text[at]
-        if quoted and char == "\\":
-            at += 1
-        elif char == '"':
-            quoted = not quoted
-        elif char == separator and not quoted:
-            yield text[start:at]
-            start = at + 1
-        at += 1
-    yield None if quoted else text[start:]
 
 
 class ClientAddress:
@@ -148,14 +161,13 @@ class ClientAddress:
         value = request.header(self._header)
         if not value:
             return None
-        entries: list[str | None]
-        if self._header == "forwarded":
-            entries = list(split_forwarded(value))
-        else:
-            entries = [entry for entry in value.split(",") if entry.strip(" \t")]
+        elements = self._header == "forwarded"
         found: tuple[Address, int] | None = None
-        for entry in reversed(entries):
-            node = None if entry is None else _node(entry)
+        for entry in entries_from_the_right(value, quotes=elements):
+            if entry is not None and not entry.strip(" \t"):
+                continue  # an empty one is no entry (RFC 9110, 5.6.1)
+            told = forwarded_for(entry) if elements and entry is not None else entry
+            node = None if told is None else _node(told)
             if node is None:
                 break
             found = node

@@ -16,10 +16,9 @@ __all__ = ["Server"]
 class Server:
     """The listeners of one loop. Order of calls: bind, serve, drain, close; close may come at any time."""
 
-    def __init__(self, configs: Sequence[ServerConfig], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, configs: Sequence[ServerConfig]) -> None:
         self.listeners = [Listener(config) for config in configs]
-        self._loop = loop
-        self._state = LoopState(loop)
+        self._state: LoopState | None = None
 
     def bind(self) -> None:
         """Bind every address, without listening. Raises BindError; then none is left bound."""
@@ -31,7 +30,8 @@ class Server:
             raise
 
     async def serve(self, handler: Handler) -> None:
-        """Listen and accept; returns at once."""
+        """Listen and accept on the running loop; returns at once. Raises BindError."""
+        self._state = LoopState(asyncio.get_running_loop())
         for listener in self.listeners:
             await listener.serve(handler, self._state)
 
@@ -46,24 +46,26 @@ class Server:
         await asyncio.sleep(0)
         for listener in self.listeners:
             listener.stop()
-        waits: list[asyncio.Future[None]] = []
         for listener in self.listeners:
             if listener.endpoint is not None:
                 listener.endpoint.drain()
-                waits.append(self._future(listener.endpoint.when_empty))
-        if also is not None:
-            waits.append(self._future(also))
-        if not waits:
-            return True
-        _, left = await asyncio.wait(waits, timeout=seconds)
-        for future in left:
-            future.cancel()
-        return not left
+        try:
+            async with asyncio.timeout(seconds):
+                # One after the other: connections first, since they may still bring requests for handlers.
+                for listener in self.listeners:
+                    if listener.endpoint is not None:
+                        await self._until(listener.endpoint.when_empty)
+                if also is not None:
+                    await self._until(also)
+        except TimeoutError:
+            return False
+        return True
 
-    def _future(self, register: Callable[[Callable[[], None]], None]) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = self._loop.create_future()
+    @staticmethod
+    async def _until(register: Callable[[Callable[[], None]], None]) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         register(lambda: None if future.done() else future.set_result(None))
-        return future
+        await future
 
     @property
     def open_connections(self) -> int:
@@ -74,4 +76,5 @@ class Server:
         """Stop accepting and reset what is left."""
         for listener in self.listeners:
             listener.close()
-        self._state.close()
+        if self._state is not None:
+            self._state.close()

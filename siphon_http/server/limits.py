@@ -13,6 +13,8 @@ from siphon_http.server.forwarded import ClientAddress, format_client
 
 __all__ = ["connection_limit", "endpoint_for", "peer_of"]
 
+UNKNOWN_CLIENT = "0.0.0.0:0"
+
 RESERVED_FILES = 64
 """File descriptors kept for everything that is no connection: listeners, logs, files of the script."""
 
@@ -27,10 +29,17 @@ def connection_limit(configured: int | None) -> int:
     return max(1, files - RESERVED_FILES)
 
 
-def peer_of(transport: BaseTransport, *, scheme: str, asks_certificate: bool) -> Peer:
-    """Describe who is at the other end of an accepted connection."""
+def peer_of(transport: BaseTransport, *, scheme: str, asks_certificate: bool, unix: bool) -> Peer:
+    """Describe who is at the other end of an accepted connection.
+
+    unix: whether the listener is a unix socket. A TCP peer that was reset before it was accepted has no address any
+    more, but what it sent can still be read: it is "0.0.0.0:0", and never taken for a local one.
+    """
     name = transport.get_extra_info("peername")
-    client = format_client(name[0], name[1]) if isinstance(name, tuple) else "unix:"
+    if unix:
+        client = "unix:"
+    else:
+        client = format_client(name[0], name[1]) if isinstance(name, tuple) else UNKNOWN_CLIENT
     certificate = transport.get_extra_info("peercert") if asks_certificate else None
     return Peer(client, scheme, certificate or None)
 
@@ -39,10 +48,11 @@ def endpoint_for(config: ServerConfig, handler: Handler, state: LoopState) -> En
     """Return the endpoint of one listener: its limits, in seconds and bytes, around `handler`."""
     scheme = "http" if config.tls is None else "https"
     asks = config.tls is not None and config.tls.client_ca is not None
+    unix = config.listen.kind == "unix"
     return Endpoint(
         handler,
         state,
-        describe_peer=lambda transport: peer_of(transport, scheme=scheme, asks_certificate=asks),
+        describe_peer=lambda transport: peer_of(transport, scheme=scheme, asks_certificate=asks, unix=unix),
         header_timeout=config.header_timeout_ms / 1000,
         idle_timeout=config.idle_timeout_ms / 1000,
         write_timeout=config.write_timeout_ms / 1000,

@@ -21,6 +21,8 @@ from siphon_http.server.limits import endpoint_for
 
 __all__ = ["Listener", "holder_of"]
 
+_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
 BACKLOG = 4096
 """Connections that the kernel may hold for us, as far as it agrees (net.core.somaxconn)."""
 
@@ -34,6 +36,7 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.AbstractServer] = []
         self._path: Path | None = None
+        self._file = (0, 0)  # device and inode of the unix socket that we made
 
     @property
     def port(self) -> int:
@@ -73,26 +76,44 @@ class Listener:
         except OSError as error:
             self.close()
             raise BindError(_explain(self.config, error)) from error
+        except BaseException:
+            self.close()
+            raise
 
     def _bind_tcp(self, host: str, port: int) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         seen = set()
+        missing: OSError | None = None
         for family, kind, protocol, _, where in found:
             if (family, where) in seen or family not in (socket.AF_INET, socket.AF_INET6):
                 continue
             seen.add((family, where))
-            sock = socket.socket(family, kind, protocol)
-            self._sockets.append(sock)
+            if port == 0 and self.port:
+                where = (where[0], self.port, *where[2:])
+            try:
+                self._sockets.append(self._bound(socket.socket(family, kind, protocol), where, dual=host == "::"))
+            except OSError as error:
+                if error.errno not in _NO_SUCH_ADDRESS:
+                    raise
+                missing = error  # `localhost` is often ::1 too, where there is no IPv6: its other address will do
+        if not self._sockets:
+            raise missing or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    def _bound(self, sock: socket.socket, where: tuple[Any, ...], *, dual: bool) -> socket.socket:
+        """Bind `sock`, or close it. dual: an IPv6 socket takes IPv4 too."""
+        try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self.config.reuse_port:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
+            if sock.family == socket.AF_INET6:
                 # [::] takes IPv4 too, as its users expect; a name's addresses are bound one by one.
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
-            if port == 0 and self.port:
-                where = (where[0], self.port, *where[2:])
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
             sock.bind(where)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def _bind_unix(self, path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -103,6 +124,7 @@ class Listener:
         sock.setblocking(False)
         sock.bind(str(path))
         self._path = path
+        self._file = _identity(path)
         if self.config.unix_mode is not None:
             path.chmod(self.config.unix_mode)
 
@@ -116,6 +138,8 @@ class Listener:
             except ConnectionRefusedError:
                 path.unlink()
                 return
+            except (TimeoutError, BlockingIOError):
+                pass  # its queue is full: somebody is there
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
     async def serve(self, handler: Handler, state: LoopState) -> None:
@@ -133,6 +157,9 @@ class Listener:
         create: Callable[..., Awaitable[asyncio.AbstractServer]]
         create = loop.create_server if self._path is None else loop.create_unix_server
         try:
+            if self._path is not None and _identity(self._path) != self._file:
+                # Bound but not listening, ours looks like a dead one to another process that starts meanwhile.
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             for sock in self._sockets:
                 self._servers.append(await create(factory, sock=sock, backlog=BACKLOG))
         except OSError as error:
@@ -148,7 +175,8 @@ class Listener:
         self._sockets.clear()
         if self._path is not None:
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                if _identity(self._path) == self._file:  # not that of a successor
+                    self._path.unlink()
             self._path = None
 
     def close(self) -> None:
@@ -158,12 +186,25 @@ class Listener:
             self.endpoint.abort()
 
 
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what tells a file from another one of the same name; (0, 0) when there is none."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
 def _explain(config: ServerConfig, error: OSError) -> str:
     """Say what is wrong with an address and what to do."""
     address = config.listen
     text = f"cannot bind {address}: {error.strerror or error}"
     if isinstance(error, socket.gaierror):
         return f"{text}; `{address.host}` is no host name that can be resolved here"
+    if address.kind == "unix" and error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"{text}; its folder does not exist"
+    if address.kind == "unix" and error.errno == errno.EADDRINUSE and _is_no_socket(Path(address.path)):
+        return f"cannot bind {address}: a file of that name exists and is no socket; remove it or choose another path"
     if error.errno == errno.EADDRINUSE:
         holder = holder_of(address.port) if address.kind == "tcp" else None
         text += f" ({holder} has it)" if holder else ""
@@ -175,7 +216,17 @@ def _explain(config: ServerConfig, error: OSError) -> str:
         return f"{text}; this user may not write there"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{text}; this machine has no such address"
+    if error.errno == errno.EAFNOSUPPORT:
+        return f"{text}; IPv6 is switched off here, an IPv4 address such as 0.0.0.0 can be used"
     return text
+
+
+def _is_no_socket(path: Path) -> bool:
+    """Tell whether there is something at `path` that is no socket."""
+    try:
+        return not stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _next_free(host: str, port: int) -> int | None:

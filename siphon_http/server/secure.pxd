@@ -20,19 +20,19 @@ cdef class HandshakeDeadline(Deadline):
 
 @cython.final
 cdef class SecureTransport:
-    cdef Endpoint endpoint
+    cdef Endpoint endpoint           # the listener that accepted it
     cdef object context              # ssl.SSLContext
     cdef object raw                  # TCP transport; None once gone
     cdef object raw_write            # its bound write
     cdef object incoming             # ssl.MemoryBIO of bytes from the peer
     cdef object outgoing             # ssl.MemoryBIO of bytes to the peer
     cdef object tls                  # ssl.SSLObject
-    cdef object read                 # its bound read, write and pending
-    cdef object write_some
-    cdef object pending
+    cdef object read                 # its bound read
+    cdef object write_some           # its bound write
+    cdef object pending              # its bound pending
     cdef object app                  # the Connection, once the handshake is over
     cdef object app_data_received    # its bound data_received
-    cdef HandshakeDeadline deadline
+    cdef HandshakeDeadline deadline  # of the handshake; None once that is over
     cdef int state                   # SecureState
     cdef bint paused                 # the connection takes no data for now
     cdef bint reading                # `_read` is on the stack
