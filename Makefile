@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
+STUBBED := $(subst /,.,$(basename $(shell find siphon_http -name '*.pyi')))
 SOURCES := setup.py pyproject.toml $(shell find siphon_http -name '*.pyx' -o -name '*.pxd')
 
 .PHONY: run test lint bench load annotate build clean help
@@ -16,11 +17,14 @@ run: .stamp-build  ## build what is needed and serve examples/hello on 127.0.0.1
 test: .stamp-test  ## build and run the whole suite
 	$(PY) -X dev -m pytest
 
-lint: .stamp-test .stamp-lint  ## ruff, mypy --strict, stubtest, Cython's own warnings
+lint: .stamp-test .stamp-lint  ## ruff, mypy --strict, stubtest, source rules, Cython's own warnings
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m mypy.stubtest --concise --allowlist tests/typing/stubtest-allow.txt siphon_http
+	$(PY) -m mypy.stubtest --concise --ignore-unused-allowlist --allowlist tests/typing/stubtest-allow.txt $(STUBBED)
+	$(PY) -m pytest tests/typing tests/source
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && for file in $$(find siphon_http -name '*.pyx' | sort); do \
+	  $(VENV)/bin/cython -3 -Wextra -Werror -o "$$out/module.c" "$$file" || exit 1; done
 
 bench: .stamp-test  ## benchmarks of the core (pytest-benchmark)
 	$(PY) -m pytest benchmarks --benchmark-only --benchmark-sort=name --benchmark-columns=min,median,ops -o python_files='bench_*.py'
@@ -33,13 +37,17 @@ annotate: .stamp-test  ## HTML of the Python calls left in the Cython modules
 
 build: .stamp-build  ## build the extension modules in place
 
-$(PY):
-	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m virtualenv -q $(VENV) 2>/dev/null; } || \
-	  { rm -rf $(VENV); echo "cannot make a virtual environment: install python3-venv (Debian: apt-get install python3-venv python3-dev)" >&2; exit 1; }
+# pyvenv.cfg and not the interpreter, which is a link to an older file: a new environment makes the stamps old.
+$(VENV)/pyvenv.cfg:
+	@{ $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || \
+	  { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(PY) install pip; }; } >.build.log 2>&1 || \
+	  { rm -rf $(VENV); echo "cannot make a virtual environment (see .build.log): install python3-venv (Debian: apt-get install python3-venv python3-dev)" >&2; exit 1; }
 
-.stamp-build: $(PY) $(SOURCES)
-	@echo "building siphon-http in $(VENV) (once, about a minute) ..." >&2
-	@$(PY) -m pip install -q --disable-pip-version-check -e . --config-settings editable_mode=compat >.build.log 2>&1 || { cat .build.log >&2; exit 1; }
+# On a terminal the first line of what follows takes the place of the notice.
+.stamp-build: $(VENV)/pyvenv.cfg $(SOURCES)
+	@[ ! -t 2 ] || printf 'building, about a minute ...\r' >&2
+	@$(PY) -m pip install -q --disable-pip-version-check -e . --config-settings editable_mode=compat >.build.log 2>&1 || { cat .build.log >&2; \
+	  if grep -q 'Python\.h' .build.log; then echo "the headers of Python are missing (Debian: apt-get install python3-dev)" >&2; fi; exit 1; }
 	@touch $@
 
 .stamp-test: .stamp-build

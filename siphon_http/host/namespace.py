@@ -94,8 +94,12 @@ class Namespaces(MetaPathFinder):
         if name in SIP:
             return f"siphon.{name} needs the real siphon: this host speaks no SIP; {has}"
         close = difflib.get_close_matches(name, [*self._available, *self._missing, *self._installed], 1)
-        hint = f"did you mean `{close[0]}`? " if close else ""
-        return f"there is no siphon.{name}; {hint}{has}"
+        if close:
+            return f"there is no siphon.{name}; did you mean `{close[0]}`? {has}"
+        return (
+            f"there is no siphon.{name}; {has}; if an extension provides it, install its package "
+            f"and add `extensions: {{{name}: {name}.yaml}}` to {self._shown}"
+        )
 
     def _no_attribute(self, name: str) -> object:
         if name.startswith("__"):

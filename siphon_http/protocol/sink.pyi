@@ -1,13 +1,13 @@
 """Types of sink.pyx. The methods of Sink are for Cython only; Python owners go through PySink."""
 
-from typing import Protocol
+from typing import Protocol, final
 
 from typing_extensions import disjoint_base
 
 from siphon_http._core.exchange import Exchange
 from siphon_http._core.message import Request
 
-__all__ = ["PySink", "Sink"]
+__all__ = ["NoSink", "PySink", "Sink"]
 
 class _Target(Protocol):
     def head_received(self, request: Request, /) -> int: ...
@@ -22,6 +22,10 @@ class _Target(Protocol):
 @disjoint_base
 class Sink:
     """The owner of a connection."""
+
+@final
+class NoSink(Sink):
+    """Takes every call and does nothing."""
 
 @disjoint_base
 class PySink(Sink):

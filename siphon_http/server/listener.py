@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import functools
 import os
 import socket
 import stat
@@ -25,6 +24,8 @@ _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 BACKLOG = 4096
 """Connections that the kernel may hold for us, as far as it agrees (net.core.somaxconn)."""
+WATCH_SECONDS = 1.0
+"""Between two looks at the files of a certificate."""
 
 
 class Listener:
@@ -36,6 +37,7 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.AbstractServer] = []
         self._path: Path | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._file = (0, 0)  # device and inode of the unix socket that we made
 
     @property
@@ -149,10 +151,11 @@ class Listener:
         if self.config.tls is not None:
             # ssl costs 10 ms of start-up: only who needs it
             from siphon_http.server.secure import SecureTransport
-            from siphon_http.server.tls import server_context
+            from siphon_http.server.tls import Credentials
 
-            context = server_context(self.config.tls, alpn=("http/1.1",))
-            factory = functools.partial(SecureTransport, endpoint, context)
+            credentials = Credentials(self.config.tls, alpn=("http/1.1",))
+            factory = lambda: SecureTransport(endpoint, credentials.context)  # noqa: E731
+            self._watch(credentials.refresh)
         loop = asyncio.get_running_loop()
         create: Callable[..., Awaitable[asyncio.AbstractServer]]
         create = loop.create_server if self._path is None else loop.create_unix_server
@@ -161,12 +164,24 @@ class Listener:
                 # Bound but not listening, ours looks like a dead one to another process that starts meanwhile.
                 raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             for sock in self._sockets:
+                sock.listen(BACKLOG)  # uvloop would only log that it cannot, and serve nobody
                 self._servers.append(await create(factory, sock=sock, backlog=BACKLOG))
         except OSError as error:
             raise BindError(_explain(self.config, error)) from error
 
+    def _watch(self, refresh: Callable[[], object]) -> None:
+        """Look every second whether the certificate's files have changed."""
+        self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look, refresh)
+
+    def _look(self, refresh: Callable[[], object]) -> None:
+        refresh()
+        self._watch(refresh)
+
     def stop(self) -> None:
         """Stop accepting; connections that are open stay."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for server in self._servers:
             server.close()
         self._servers.clear()

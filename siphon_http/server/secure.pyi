@@ -2,7 +2,7 @@
 
 import ssl
 from asyncio import BaseTransport
-from typing import Any, final
+from typing import Any, Self, final
 
 from siphon_http.server.connection import Endpoint
 
@@ -14,7 +14,7 @@ class HandshakeDeadline:
 
 @final
 class SecureTransport:
-    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext) -> None: ...
+    def __new__(cls, endpoint: Endpoint, context: ssl.SSLContext) -> Self: ...
     def connection_made(self, transport: BaseTransport) -> None: ...
     def data_received(self, data: bytes) -> None: ...
     def eof_received(self) -> bool: ...

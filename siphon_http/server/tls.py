@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from siphon_http import certs
 from siphon_http.config import TlsConfig
 from siphon_http.errors import TlsMaterialError
 
-__all__ = ["check_material", "fingerprint", "server_context"]
+__all__ = ["Credentials", "check_material", "fingerprint", "server_context"]
+
+log = logging.getLogger("siphon_http.server")
 
 # TLS 1.2: forward secrecy and authenticated encryption only (RFC 9325, 4.2), all of them allowed for HTTP/2 (RFC 9113,
 # 9.2.2). The suites of TLS 1.3 are all of that kind and are not chosen here.
@@ -68,3 +71,34 @@ def check_material(cert_path: Path, key_path: Path | None, ca_path: Path | None,
 def fingerprint(tls: TlsConfig) -> certs.Fingerprint:
     """Return what changes when a file of `tls` does: compare it with an earlier one to see whether to load again."""
     return certs.fingerprint((tls.cert_path, tls.key_path, tls.client_ca))
+
+
+class Credentials:
+    """The SSLContext of a listener, made anew when its files have changed; files that cannot be used change nothing.
+
+    tls, alpn: as for `server_context`. Raises TlsMaterialError when the first ones cannot be used.
+    """
+
+    def __init__(self, tls: TlsConfig, *, alpn: Sequence[str]) -> None:
+        self._tls = tls
+        self._alpn = tuple(alpn)
+        self._used = self._seen = fingerprint(tls)
+        self.context = server_context(tls, alpn=alpn)
+
+    def refresh(self) -> bool:
+        """Look at the files; return whether `context` is a new one. Connections that are open keep theirs.
+
+        Certificate and key are replaced one after the other: they are read when two looks have found them alike.
+        """
+        now = fingerprint(self._tls)
+        changed, self._seen = now != self._seen, now
+        if changed or now == self._used:
+            return False
+        self._used = now
+        try:
+            self.context = server_context(self._tls, alpn=self._alpn)
+        except TlsMaterialError as error:
+            log.error("the changed certificate cannot be used, the old one stays in use: %s", error)
+            return False
+        log.info("certificate read again: %s", self._tls.cert_path)
+        return True

@@ -68,7 +68,7 @@ def aborted(server: Server, count: int) -> None:
         polite("/echo", "POST", body=b"x" * 1000)[:-10],
         polite("/bulk/300000"),
     ]
-    states.append(polite("/endless/x"))
+    states.append(polite("/ticks/1000/1"))
     states.append(b"POST /stream HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe")
     for n in range(count):
         with Wire(server["plain"]) as wire:

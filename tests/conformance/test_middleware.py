@@ -27,11 +27,11 @@ def test_middleware_applies_to_sync_handlers(middleware: Server) -> None:
 @pytest.mark.parametrize("method,target", [("GET", "/nothing-here"), ("POST", "/trail/1"), ("OPTIONS", "/trail/1")])
 def test_middleware_runs_only_when_a_route_matched(middleware: Server, method: str, target: str) -> None:
     """Not for 404, 405 or the automatic OPTIONS."""
-    before = json.loads(request(middleware["plain"], "/ran").body)
+    before = json.loads(request(middleware["plain"], "/ran").body).count(target)
     answer = request(middleware["plain"], target, method)
     assert answer.status in (404, 405, 204)
     assert answer.header("x-outer") is None
-    assert json.loads(request(middleware["plain"], "/ran").body) == [*before, "/ran"]
+    assert json.loads(request(middleware["plain"], "/ran").body).count(target) == before
 
 
 def test_middleware_runs_for_head(middleware: Server) -> None:

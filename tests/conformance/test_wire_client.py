@@ -11,7 +11,8 @@ import pytest
 
 from .wire import CutShortError, NoAnswerError, Wire, WireFaultError
 
-DATE = ("date: " + email.utils.formatdate(usegmt=True)).encode()
+DATE = b"date: NOW"
+"""The client wants the date of the moment: `answer_with` puts it in."""
 
 
 def answer_with(data: bytes) -> tuple[tuple[str, int], Callable[[], None]]:
@@ -21,7 +22,7 @@ def answer_with(data: bytes) -> tuple[tuple[str, int], Callable[[], None]]:
     def run() -> None:
         peer, _ = listener.accept()
         with peer:
-            peer.sendall(data)
+            peer.sendall(data.replace(b"NOW", email.utils.formatdate(usegmt=True).encode()))
         listener.close()
 
     thread = threading.Thread(target=run)

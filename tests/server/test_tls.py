@@ -11,7 +11,7 @@ import trustme
 
 from siphon_http.config import TlsConfig, load_config
 from siphon_http.errors import TlsMaterialError
-from siphon_http.server.tls import check_material, fingerprint, server_context
+from siphon_http.server.tls import Credentials, check_material, fingerprint, server_context
 
 BOTH = ("h2", "http/1.1")
 
@@ -223,3 +223,27 @@ def test_the_check_of_a_configuration_puts_the_mistake_in_its_line(files: Files)
     (warning,) = warnings
     assert warning.startswith("http.yaml:4:16: servers[0].tls.cert_path: the certificate in ")
     assert warning.endswith("is not for x.example, but for www.example.com")
+
+
+def test_changed_files_are_taken_up_when_they_have_settled_and_bad_ones_change_nothing(tmp_path, caplog):
+    authority = trustme.CA()
+
+    def write(identity):
+        identity.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+        identity.private_key_pem.write_to_path(tmp_path / "key.pem")
+
+    write(authority.issue_cert("one.example"))
+    config = TlsConfig(cert_path=tmp_path / "cert.pem", key_path=tmp_path / "key.pem")
+    credentials = Credentials(config, alpn=("http/1.1",))
+    first = credentials.context
+    assert not credentials.refresh() and credentials.context is first
+    write(authority.issue_cert("two.example"))
+    assert not credentials.refresh()  # may still be changing
+    assert credentials.refresh() and credentials.context is not first
+    second = credentials.context
+    authority.issue_cert("three.example").cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")  # not its key
+    assert [credentials.refresh() for _ in range(3)] == [False, False, False]
+    assert credentials.context is second
+    assert caplog.text.count("the old one stays in use") == 1
+    write(authority.issue_cert("four.example"))
+    assert [credentials.refresh() for _ in range(2)] == [False, True]

@@ -147,10 +147,9 @@ def context_thread(req):
 @http.route("/task/current")
 async def task_current(req):
     first = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    before = isinstance(first, asyncio.Task) and first in asyncio.all_tasks(loop)
+    before = isinstance(first, asyncio.Task) and not first.done()
     await asyncio.sleep(0)
-    return as_json([before, asyncio.current_task() is first, first in asyncio.all_tasks(loop)])
+    return as_json([before, asyncio.current_task() is first, first in asyncio.all_tasks()])
 
 
 @http.route("/task/kept/{suspend}")

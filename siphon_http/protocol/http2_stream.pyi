@@ -1,0 +1,43 @@
+"""Types of http2_stream.pyx. What dispatch calls on a stream is for Cython only: see Exchange."""
+
+from enum import IntEnum
+from typing import final
+
+from h2.connection import H2Connection
+from typing_extensions import disjoint_base
+
+from siphon_http._core.exchange import Exchange
+
+__all__ = ["Http2Flow", "Http2State", "Http2Stream"]
+
+class Http2State(IntEnum):
+    """State of the connection."""
+
+    PREFACE = 0
+    OPEN = 1
+    DRAINING = 2
+    CLOSED = 3
+
+@disjoint_base
+class Http2Flow:
+    """What the streams of one connection share."""
+
+    @property
+    def state(self) -> Http2State: ...
+    @property
+    def connection(self) -> H2Connection: ...
+    @property
+    def streams(self) -> dict[int, Http2Stream]: ...
+    @property
+    def abandoned(self) -> int: ...
+    @property
+    def sent_bytes(self) -> int: ...
+
+@final
+class Http2Stream(Exchange):
+    """One request and its answer."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def due(self) -> float: ...
