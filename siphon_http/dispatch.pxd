@@ -50,6 +50,7 @@ cdef class Dispatcher(Handler):
     cdef readonly set running         # tasks of handlers that are suspended
     cdef double slow_said             # when a handler that held the loop was last logged
     cdef object idle_waiter           # callable, called when the last task has ended
+    cdef bint ending                  # handlers were cancelled since the process ends
 
     cdef int _coroutine(self, Exchange exchange, Request request, object coroutine, object context) except -1
     cdef int _finish(self, Exchange exchange, Request request, object value, object context) except -1
@@ -60,3 +61,5 @@ cdef class Dispatcher(Handler):
     cdef int _suspended(self, Exchange exchange, Request request, object task, object context) except -1
     cdef int _ended(self, object task) except -1
     cdef int _slow(self, Request request, double seconds) except -1
+    cdef str _text(self, object error)
+    cdef Response _busy(self, Request request, Entry entry)

@@ -13,13 +13,15 @@ import inspect
 import logging
 import traceback
 
-from siphon_http.errors import HandlerError, RemoteProtocolError
+from siphon_http.dispatch_streams import SENT, send_stream
+from siphon_http.errors import HandlerError
 
 from siphon_http._core.clock cimport monotonic
 from siphon_http._core.exchange cimport Exchange, Handler
 from siphon_http._core.message cimport Request, Response, answer_405, plain_response
 from siphon_http._core.router cimport Leaf, Router
 from siphon_http._core.urldecode cimport canonical_path, is_plain, is_valid_path
+from siphon_http.dispatch_streams cimport ContentStream, close_unused
 from siphon_http.task cimport Runner
 from siphon_http.threads cimport Job, ThreadPool
 
@@ -138,7 +140,7 @@ cdef class Dispatcher(Handler):
             return self._thread(exchange, request, entry)
         begun = monotonic()
         if entry.stream:
-            request.stream_source = ContentStream(exchange, request, self.loop)
+            request.stream_source = ContentStream.__new__(ContentStream, exchange, request, self.loop)
         if entry.kind == KIND_DIRECT:
             self._direct(exchange, request, entry)
         else:
@@ -151,6 +153,8 @@ cdef class Dispatcher(Handler):
             except BaseException as error:
                 return self._failed(exchange, request, error)
             self._coroutine(exchange, request, coroutine, context)
+            if entry.stream and request.running is None:
+                request.stream_source = None    # a cycle
         begun = monotonic() - begun
         if begun > SLOW_SECONDS:
             self._slow(request, begun)
@@ -213,13 +217,17 @@ cdef class Dispatcher(Handler):
         completion.context = PyContext_CopyCurrent()
         job = self.pool.submit(entry.handler, request, completion.context, completion)
         if job is None:
-            log.warning("%s %s: 503, %d calls wait for a thread already", request.method, entry.pattern,
-                        self.pool.queue_max)
-            exchange.respond(request, plain_response(503, b"too many requests wait for a thread"))
+            exchange.respond(request, self._busy(request, entry))
             return 0
         request.running = job
         self.running.add(job)
         return 0
+
+    cdef Response _busy(self, Request request, Entry entry):
+        """Return the answer to what gets no thread."""
+        log.warning("%s %s: 503, no thread is free and %d calls may wait for one", request.method, entry.pattern,
+                    self.pool.queue_max)
+        return plain_response(503, b"too many requests wait for a thread")
 
     cdef int _unmatched(self, Exchange exchange, Request request) except -1:
         """Answer what no route answers: 400, 404, 405, or OPTIONS on our own (RFC 9110, 9.3.7)."""
@@ -242,6 +250,8 @@ cdef class Dispatcher(Handler):
         """Send what the handler returned."""
         cdef Response response
         if type(value) is not Response:
+            if value is SENT:
+                return 0
             entry = <Entry> request.entry
             return self._failed(exchange, request, HandlerError(
                 f"{_name(entry.handler)} ({entry.where}) returned {_article(value)} instead of http.Response"))
@@ -254,21 +264,37 @@ cdef class Dispatcher(Handler):
             exchange.respond(request, response)
             return 0
         if not exchange.is_open(request):
-            _close_unused(response.content)
+            close_unused(response.content)
             return 0
-        return self._coroutine(exchange, request, _send(self, exchange, request, response), context)
+        entry = <Entry> request.entry
+
+        def report(error, sent):
+            log.error("%s %s: the answer is broken off after %d bytes\n%s", request.method, entry.pattern, sent,
+                      self._text(error))
+
+        return self._coroutine(exchange, request, send_stream(
+            self.pool, exchange, request, response, entry.own_kind == KIND_THREAD, report), context)
 
     cdef int _failed(self, Exchange exchange, Request request, object error) except -1:
         """Answer 500 and log what the script raised; nothing of it is sent."""
-        if isinstance(error, asyncio.CancelledError) and not exchange.is_open(request):
-            return 0    # we cancelled it, because nobody waits for it
+        if isinstance(error, asyncio.CancelledError) and (self.ending or not exchange.is_open(request)):
+            # We cancelled it: because nobody waits for it, or it had its time.
+            exchange.respond(request, plain_response(503, b"shutting down"))
+            return 0
         entry = <Entry> request.entry
         if isinstance(error, HandlerError) and error.__traceback__ is None:
             log.error("%s %s: handler error: %s", request.method, entry.pattern, error)
         else:
-            log.error("%s %s: handler error\n%s", request.method, entry.pattern, self.format_exception(error).rstrip())
+            log.error("%s %s: handler error\n%s", request.method, entry.pattern, self._text(error))
         exchange.respond(request, plain_response(500, b"handler error"))
         return 0
+
+    cdef str _text(self, object error):
+        """Format an exception for the log; the answer does not depend on whether that works."""
+        try:
+            return self.format_exception(error).rstrip()
+        except Exception as another:
+            return f"{type(error).__name__} (its traceback cannot be shown: {type(another).__name__})"
 
     cdef int _slow(self, Request request, double seconds) except -1:
         """Say, at most once a minute, that a handler held the loop."""
@@ -284,14 +310,15 @@ cdef class Dispatcher(Handler):
     # ---- life
 
     def when_idle(self, callback):
-        """Call `callback()` once no handler runs: now, or when the last one ends."""
+        """Call `callback()` once no handler runs, abandoned ones on threads included: now, or when the last one ends."""
         if self.running:
             self.idle_waiter = callback
         else:
-            callback()
+            self.pool.when_idle(callback)
 
     def cancel_all(self):
-        """Cancel every handler that still runs."""
+        """Cancel every handler that still runs; who waits for one is answered 503."""
+        self.ending = True
         for task in list(self.running):
             task.cancel()
 
@@ -304,7 +331,7 @@ cdef class Dispatcher(Handler):
         if self.idle_waiter is not None and not self.running:
             waiter = self.idle_waiter
             self.idle_waiter = None
-            waiter()
+            self.pool.when_idle(waiter)
         return 0
 
 
@@ -331,10 +358,13 @@ cdef class Completion:
                 if error is not None:
                     dispatcher._failed(self.exchange, request, error)
                 else:
-                    value = task.result()
-                    if value is not DONE:
-                        dispatcher._finish(self.exchange, request, value, self.context)
+                    dispatcher._finish(self.exchange, request, task.result(), self.context)
+        except Exception:
+            log.exception("internal error while a handler's answer was sent")
+            self.exchange.fail(request)
         finally:
+            if request.running is None:
+                request.stream_source = None    # a cycle
             dispatcher._ended(task)
             self.dispatcher = None
             self.exchange = None
@@ -360,63 +390,12 @@ cdef class ThreadCompletion:
         dispatcher._ended(job)
         if job.error is not None:
             dispatcher._failed(self.exchange, request, job.error)
+        elif job.cancelled and hasattr(job.value, "cr_frame"):
+            job.value.close()       # nobody waits for the rest of it
         elif type(job.value) is not Response and inspect.isawaitable(job.value):
             dispatcher._coroutine(self.exchange, request, _awaited(job.value), self.context)
         elif job.value is not None or not job.cancelled:
             dispatcher._finish(self.exchange, request, job.value, self.context)
-
-
-cdef object DONE = object()     # what a coroutine returns that has answered by itself
-
-
-@cython.final
-cdef class _Waker:
-    """Settles a future from a protocol, which knows no futures."""
-
-    cdef object future
-
-    def __call__(self):
-        if not self.future.done():
-            self.future.set_result(None)
-
-
-cdef object _change(Exchange exchange, Request request, object loop):
-    """Return a future for the next change of `exchange`."""
-    cdef _Waker waker = _Waker.__new__(_Waker)
-    waker.future = loop.create_future()
-    exchange.wait(request, waker)
-    return waker.future
-
-
-@cython.final
-cdef class ContentStream:
-    """What `req.stream()` returns: an async iterator over the content as it arrives, each piece bytes.
-
-    Raises:
-        RemoteProtocolError: the rest will not come.
-    """
-
-    cdef Exchange exchange
-    cdef Request request
-    cdef object loop
-
-    def __cinit__(self, Exchange exchange, Request request, loop):
-        self.exchange = exchange
-        self.request = request
-        self.loop = loop
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        while True:
-            piece = self.exchange.read_content(self.request)
-            if piece is None:
-                await _change(self.exchange, self.request, self.loop)
-            elif piece:
-                return piece
-            else:
-                raise StopAsyncIteration
 
 
 async def _awaited(value):
@@ -430,6 +409,8 @@ async def _chain(Dispatcher self, Entry entry, Request request, Py_ssize_t at):
         step = <Step> entry.steps[at]
         at += 1
         if step.blocking:
+            if self.pool.is_full():
+                return self._busy(request, entry)
             value = await self.pool.call(step.function, request)
         elif step.wraps:
             value = step.function(request, _CallNext(self, entry, request, at))
@@ -443,6 +424,8 @@ async def _chain(Dispatcher self, Entry entry, Request request, Py_ssize_t at):
             raise HandlerError(f"middleware {_name(step.function)} ({step.where}) returned {_article(value)}; "
                                + ("a wrap returns http.Response" if step.wraps else "a guard returns http.Response or None"))
     if entry.own_kind == KIND_THREAD:
+        if self.pool.is_full():
+            return self._busy(request, entry)
         value = await self.pool.call(entry.handler, request)
     else:
         value = entry.handler(request)
@@ -474,87 +457,6 @@ cdef class _CallNext:
         return _chain(self.dispatcher, self.entry, self.request, self.at)
 
 
-async def _send(Dispatcher self, Exchange exchange, Request request, Response response):
-    """Send a streamed answer; its iterator is closed whatever happens."""
-    cdef Py_ssize_t sent = 0
-    cdef Py_ssize_t declared = response.declared
-    cdef bint is_async = hasattr(response.content, "__aiter__")
-    cdef bint blocking = not is_async and (<Entry> request.entry).own_kind == KIND_THREAD
-    cdef bint whole = False
-    iterator = None
-    try:
-        iterator = response.content.__aiter__() if is_async else iter(response.content)
-        if not exchange.start(request, response, declared):
-            return DONE
-        if not request.is_head and response._status not in (204, 205, 304):
-            while True:
-                if is_async:
-                    piece = await anext(iterator, DONE)
-                elif blocking:
-                    piece = await self.pool.call(_next_piece, iterator)
-                else:
-                    piece = next(iterator, DONE)
-                if piece is DONE:
-                    break
-                piece = _piece(piece)
-                sent += len(piece)
-                if 0 <= declared < sent:
-                    raise ValueError(f"content-length is {declared}, but the body goes on after that")
-                if not exchange.chunk(request, piece):
-                    return DONE
-                while not exchange.is_writable(request):
-                    await _change(exchange, request, self.loop)
-            if sent < declared:
-                raise ValueError(f"content-length is {declared}, but the body ended after {sent} bytes")
-        whole = True
-    except Exception as error:
-        entry = <Entry> request.entry
-        log.error("%s %s: the answer is broken off after %d bytes\n%s", request.method, entry.pattern, sent,
-                  self.format_exception(error).rstrip())
-    finally:
-        # The task that runs this must not be cancelled by the end of its own exchange.
-        request.running = None
-        if whole:
-            exchange.end(request)
-        else:
-            exchange.fail(request)
-        await _close_iterator(iterator)
-    return DONE
-
-
-def _next_piece(iterator):
-    """`next` that returns a mark at the end: StopIteration cannot cross an await."""
-    return next(iterator, DONE)
-
-
-async def _close_iterator(iterator):
-    """Close a generator that was not read to its end."""
-    try:
-        if hasattr(iterator, "aclose"):
-            await iterator.aclose()
-        elif hasattr(iterator, "close"):
-            iterator.close()
-    except Exception:
-        log.exception("an answer's iterator failed when it was closed")
-
-
-cdef object _close_unused(content):
-    """Close a plain generator that is not sent; an async one that has not begun needs nothing."""
-    if hasattr(content, "close"):
-        content.close()
-
-
-cdef bytes _piece(piece):
-    """Return one piece of a streamed body as bytes."""
-    if type(piece) is bytes:
-        return piece
-    if isinstance(piece, str):
-        return piece.encode("utf-8")
-    if isinstance(piece, (bytes, bytearray, memoryview)):
-        return bytes(piece)
-    raise TypeError(f"a piece of a body is bytes, not {_article(piece)}")
-
-
 def _name(function):
     """Return what a function is called."""
     return getattr(function, "__qualname__", None) or repr(function)
@@ -562,7 +464,8 @@ def _name(function):
 
 def _article(value):
     """Name the type of `value` for a message."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def _whole_traceback(error):

@@ -23,6 +23,12 @@ __all__ = ["HttpExtension", "HttpNamespace", "HttpTask", "extension"]
 
 log = logging.getLogger("siphon_http.extension")
 
+SLOW_SECONDS = 0.1
+"""A hook that holds the loop for longer is logged."""
+
+CUT_OFF_SECONDS = 0.5
+"""What cancelled handlers get to clean up and be answered, before the shutdown hooks run."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -37,8 +43,7 @@ class HttpNamespace:
     RemoteProtocolError = errors.RemoteProtocolError
 
     def __init__(self) -> None:
-        self._registry = Registry()
-        self._last: Generation = Generation()
+        self._open: Registry | None = Registry()
 
     def __repr__(self) -> str:
         return "<namespace siphon.http>"
@@ -120,14 +125,24 @@ class HttpNamespace:
         self._registry.add_shutdown(function)
         return function
 
-    def begin(self) -> None:
-        """Forget what is registered: a load of the script begins."""
-        self._registry = Registry()
+    @property
+    def _registry(self) -> Registry:
+        """What is being registered; a decorator that is used after the load would have no effect."""
+        if self._open is None:
+            raise RouteError(
+                "routes, middleware and hooks are registered while the script is loaded; it is too late for that now"
+            )
+        return self._open
 
-    def end(self) -> Generation:
-        """Return what the script has registered."""
-        self._last = self._registry.freeze()
-        return self._last
+    def _begin(self) -> None:
+        """Forget what is registered: a load of the script begins."""
+        self._open = Registry()
+
+    def _end(self) -> Generation:
+        """Return what the script has registered, and take nothing more."""
+        generation = self._registry.freeze()
+        self._open = None
+        return generation
 
 
 class HttpExtension:
@@ -151,12 +166,12 @@ class HttpExtension:
     def load_begins(self) -> None:
         """Start a new generation."""
         if self._namespace is not None:
-            self._namespace.begin()
+            self._namespace._begin()
 
     def load_ends(self) -> None:
         """Freeze the generation."""
         if self._namespace is not None:
-            self._generation = self._namespace.end()
+            self._generation = self._namespace._end()
 
     def task(self, context: Context) -> HttpTask:
         """Return what serves the routes that the script registered."""
@@ -215,12 +230,13 @@ class HttpTask:
         """Run the script's start-up hooks in order. Raises ScriptError with `startup_errors: abort`."""
         self._startup_began = True
         for hook in self._generation.startup:
-            try:
-                await _run_hook(hook)
-            except (Exception, SystemExit) as error:
-                self._say_failed("on_startup", hook, error)
-                if self._config.startup_errors == "abort":
-                    raise ScriptError(f"on_startup hook {_label(hook)} raised {error!r}; see the log") from error
+            error = await _run_hook("on_startup", hook)
+            if error is None:
+                continue
+            abort = self._config.startup_errors == "abort"
+            self._say_failed("on_startup", hook, error, "the start is given up" if abort else "the others still run")
+            if abort:
+                raise ScriptError(f"on_startup hook {_label(hook)} raised {error!r}; see the log") from error
 
     async def serve(self) -> None:
         """Listen and accept."""
@@ -244,7 +260,8 @@ class HttpTask:
             path = "".join(part.decode() if isinstance(part, bytes) else "world" for part in example.pattern.parts)
             lines[-1] += "   try: " + _curl(listeners[0].url, listeners[0].config, path)
         routes, middleware = len(self._generation.routes), len(self._generation.middleware)
-        counts = f"{routes} route{'s' * (routes != 1)}, {middleware} middleware, {len(self._config.clients)} clients"
+        clients = len(self._config.clients)
+        counts = f"{routes} route{'s' * (routes != 1)}, {middleware} middleware, {clients} client{'s' * (clients != 1)}"
         return [*lines, counts]
 
     async def drain(self, seconds: float) -> None:
@@ -260,33 +277,51 @@ class HttpTask:
                 seconds,
             )
             dispatcher.cancel_all()
-            await asyncio.sleep(0)
+            await self._server.drain(CUT_OFF_SECONDS, dispatcher.when_idle)
 
     async def shutdown(self) -> None:
         """Run the script's shutdown hooks in reverse order, then close everything."""
         try:
             if self._startup_began:
                 for hook in reversed(self._generation.shutdown):
-                    try:
-                        await _run_hook(hook)
-                    except (Exception, SystemExit) as error:
-                        self._say_failed("on_shutdown", hook, error)
+                    error = await _run_hook("on_shutdown", hook)
+                    if error is not None:
+                        self._say_failed("on_shutdown", hook, error, "the others still run")
         finally:
             if self._server is not None:
                 self._server.close()
             if self._dispatcher is not None:
                 self._dispatcher.close()
 
-    def _say_failed(self, kind: str, hook: Hook, error: BaseException) -> None:
+    def _say_failed(self, kind: str, hook: Hook, error: BaseException, follows: str) -> None:
         text = self._context.user_traceback(error).rstrip()
-        log.error("%s hook %s failed, the others still run\n%s", kind, _label(hook), text)
+        log.error("%s hook %s failed, %s\n%s", kind, _label(hook), follows, text)
 
 
-async def _run_hook(hook: Hook) -> None:
-    """Run one hook to completion, async or not; plain ones run on the loop."""
-    result = hook.function()
-    if inspect.isawaitable(result):
-        await result
+async def _run_hook(kind: str, hook: Hook) -> BaseException | None:
+    """Run one hook to completion, async or not; plain ones run on the loop. Return what it raised, exits included.
+
+    Raises:
+        CancelledError: the process was told to stop meanwhile.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        result = hook.function()
+        if (held := loop.time() - began) > SLOW_SECONDS:
+            log.warning("%s hook %s held the loop for %.0f ms (use await)", kind, _label(hook), held * 1000)
+        if inspect.isawaitable(result):
+            await result
+    except GeneratorExit:
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return error
+    except BaseException as error:
+        return error
+    return None
 
 
 def _label(hook: Hook) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class Generation:
 def where_is(function: Callable[..., Any]) -> str:
     """Return "file.py:12" for a function: where its author finds it."""
     target: Any = inspect.unwrap(function)
-    while hasattr(target, "func"):  # functools.partial
+    while isinstance(target, functools.partial):
         target = target.func
     call = getattr(target, "__call__", None)  # noqa: B004  (an instance's own code, not whether it is callable)
     code = getattr(target, "__code__", None) or getattr(call, "__code__", None)
@@ -81,7 +82,7 @@ def where_is(function: Callable[..., Any]) -> str:
 def is_async(function: Callable[..., Any]) -> bool:
     """Tell whether calling `function` gives a coroutine."""
     target: Any = function
-    while hasattr(target, "func") and not inspect.isfunction(target):
+    while isinstance(target, functools.partial):
         target = target.func
     call = getattr(target, "__call__", None)  # noqa: B004  (an instance's own code, not whether it is callable)
     return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(call)

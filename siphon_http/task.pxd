@@ -3,6 +3,24 @@
 cimport cython
 from cpython.ref cimport PyObject
 
+# 3.11: asyncio's table of current tasks, with the hash of the loop at hand.
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX < 0x030C0000
+    #define siphon_table_get _PyDict_GetItem_KnownHash
+    #define siphon_table_set _PyDict_SetItem_KnownHash
+    #define siphon_table_del _PyDict_DelItem_KnownHash
+    #else  /* not used there */
+    #define siphon_table_get(table, key, hash) PyDict_GetItemWithError(table, key)
+    #define siphon_table_set(table, key, value, hash) PyDict_SetItem(table, key, value)
+    #define siphon_table_del(table, key, hash) PyDict_DelItem(table, key)
+    #endif
+    """
+    PyObject* table_get "siphon_table_get"(object table, object key, Py_hash_t hash) except? NULL
+    int table_set "siphon_table_set"(object table, object key, object value, Py_hash_t hash) except -1
+    int table_del "siphon_table_del"(object table, object key, Py_hash_t hash) except -1
+from cpython.ref cimport PyObject
+
 
 @cython.final
 cdef class Resume:
@@ -38,6 +56,7 @@ cdef class Runner:
     cdef object _spare            # a task that is as good as new, or None
     cdef Resume _spare_step       # its Resume; None when `_spare` is
     cdef dict _current            # 3.11: loop -> current task, asyncio's own table; None on later versions
+    cdef Py_hash_t _loop_hash     # hash of the loop: computed once
     cdef object _swap             # 3.12 and later: asyncio's exchange of the current task
     cdef object _numbers          # iterator: numbers for names of tasks
 

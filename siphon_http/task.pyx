@@ -30,11 +30,9 @@ import weakref
 from siphon_http import task_probe
 
 cimport cython
-from cpython.dict cimport PyDict_DelItem, PyDict_SetItem
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 cdef extern from "Python.h":
-    PyObject* PyDict_GetItemWithError(object table, object key) except? NULL
     int PyIter_Send(object coroutine, object value, PyObject** result) except -1
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
@@ -369,6 +367,7 @@ cdef class Runner:
         self._numbers = itertools.count(1)
         self._swap = getattr(asyncio.tasks, "_swap_current_task", None)
         self._current = asyncio.tasks._current_tasks if self._swap is None else None
+        self._loop_hash = hash(loop)
 
     def start(self, coroutine, context=None):
         """Run the first step of `coroutine` now; return (True, its task) when it suspended, else (False, its value).
@@ -453,12 +452,12 @@ cdef class Runner:
         cdef PyObject* before
         if self._current is None:
             return self._swap(self.loop, task)
-        before = PyDict_GetItemWithError(self._current, self.loop)
+        before = table_get(self._current, self.loop, self._loop_hash)
         outer = None if before == NULL else <object>before
         if task is not None:
-            PyDict_SetItem(self._current, self.loop, task)
+            table_set(self._current, self.loop, task, self._loop_hash)
         elif before != NULL:
-            PyDict_DelItem(self._current, self.loop)
+            table_del(self._current, self.loop, self._loop_hash)
         return outer
 
 

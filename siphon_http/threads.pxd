@@ -27,4 +27,9 @@ cdef class ThreadPool:
     cdef Py_ssize_t drained           # jobs drained since the last look
     cdef object look                  # handle of the timer that starts more threads, or None
 
+    cdef object idle_waiter           # callable, called when the last job has ended, or None
+
     cpdef Job submit(self, object function, object argument, object context, object callback)
+    cpdef bint is_full(self)
+    cdef Job _submit(self, object function, object argument, object context, object callback)
+    cdef bint _start(self) except -1

@@ -7,13 +7,17 @@ beside it. So threads are started when jobs stay undone: a look every millisecon
 cimport cython
 
 import contextvars
+import logging
 from collections import deque
 from queue import SimpleQueue
 from threading import Thread
 
 __all__ = ["Job", "ThreadPool"]
 
+log = logging.getLogger("siphon_http.handler")
+
 cdef double LOOK_SECONDS = 0.001
+cdef double RETRY_SECONDS = 1.0     # after the system had no thread for us
 
 
 @cython.final
@@ -46,10 +50,19 @@ cdef class ThreadPool:
     cpdef Job submit(self, object function, object argument, object context, object callback):
         """Run `function(argument)` in `context` on a thread, then `callback(job)` on the loop.
 
-        Returns None when the queue is full or the pool is closed.
+        Returns None when the queue is full, the pool is closed, or the system gives no thread.
         """
+        if self.is_full():
+            return None
+        return self._submit(function, argument, context, callback)
+
+    cpdef bint is_full(self):
+        """Tell whether another job would be refused: all threads that there may be are taken, and the queue is full."""
+        return self.closed or self.waiting >= self.queue_max + self.most
+
+    cdef Job _submit(self, object function, object argument, object context, object callback):
         cdef Job job
-        if self.closed or self.waiting >= self.queue_max + self.threads:
+        if self.threads == 0 and not self._start():
             return None
         job = Job.__new__(Job)
         job.function = function
@@ -57,29 +70,39 @@ cdef class ThreadPool:
         job.context = context
         job.callback = callback
         self.waiting += 1
-        if self.threads == 0:
-            self._start()
-        elif self.look is None and self.waiting > self.threads:
+        if self.look is None and self.threads < self.waiting and self.threads < self.most:
             self.drained = 0
             self.look = self.loop.call_later(LOOK_SECONDS, self._look)
         self.jobs.put(job)
         return job
 
-    async def call(self, function, argument):
+    async def call(self, function, argument, *, bint under_way=False):
         """Run `function(argument)` on a thread, in a copy of this context; return or raise what it does.
 
+        under_way: the next of several calls that belong together: the limit of the queue was for the first.
+
         Raises:
-            RuntimeError: the queue is full.
+            RuntimeError: the queue is full, the pool is closed, or the system gives no thread.
         """
+        cdef Job job
+        if self.closed or not under_way and self.is_full():
+            raise RuntimeError(f"{self.queue_max} calls wait for a thread already, or the pool is closed")
         future = self.loop.create_future()
-        job = self.submit(function, argument, contextvars.copy_context(), _Settle(future))
+        job = self._submit(function, argument, contextvars.copy_context(), _Settle(future))
         if job is None:
-            raise RuntimeError(f"{self.queue_max} calls wait for a thread already")
+            raise RuntimeError("no thread can be started")
         try:
             return await future
         except BaseException:
             job.cancel()
             raise
+
+    def when_idle(self, callback):
+        """Call `callback()` once no job waits or runs: now, or when the last one ends. One callback at a time."""
+        if self.waiting:
+            self.idle_waiter = callback
+        else:
+            callback()
 
     def close(self):
         """End the threads as they become free; those that block are left behind, they are daemons."""
@@ -91,9 +114,15 @@ cdef class ThreadPool:
             self.jobs.put(None)
         self.threads = 0
 
-    def _start(self):
+    cdef bint _start(self) except -1:
+        """Start one more thread; False when the system has none."""
+        try:
+            Thread(target=self._work, name=f"siphon-http-{self.threads + 1}", daemon=True).start()
+        except RuntimeError as error:
+            log.error("no thread beyond %d can be started for blocking handlers: %s", self.threads, error)
+            return False
         self.threads += 1
-        Thread(target=self._work, name=f"siphon-http-{self.threads}", daemon=True).start()
+        return True
 
     def _look(self):
         """Start threads when jobs stay undone: as many as wait when none was done, else one at a time."""
@@ -106,7 +135,9 @@ cdef class ThreadPool:
         else:
             more = 1 if self.waiting > 4 * self.drained else 0
         for _ in range(min(more, self.most - self.threads)):
-            self._start()
+            if not self._start():
+                self.look = self.loop.call_later(RETRY_SECONDS, self._look)
+                return
         if self.threads < self.most:
             self.drained = 0
             self.look = self.loop.call_later(LOOK_SECONDS, self._look)
@@ -145,7 +176,14 @@ cdef class ThreadPool:
             self.drained += 1
             callback = job.callback
             job.function = job.argument = job.callback = job.context = None
-            callback(job)
+            try:
+                callback(job)
+            except Exception:
+                log.exception("internal error after a call on a thread")    # the next ones must not wait for ever
+            job = None
+        if self.waiting == 0 and self.idle_waiter is not None:
+            callback, self.idle_waiter = self.idle_waiter, None
+            callback()
 
 
 @cython.final

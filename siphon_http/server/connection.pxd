@@ -67,6 +67,7 @@ cdef class Connection(Sink):
 
     cdef int drain(self) except -1
     cdef int _enter(self, Phase phase, double due) except -1
+    cdef int _enter_idle(self) except -1
     cdef int _arm(self) except -1
     cdef int _expired(self, double now) except -1
     cdef int _check_write(self, double now) except -1

@@ -23,6 +23,8 @@ __all__ = ["Connection", "Endpoint", "LoopState"]
 log = logging.getLogger("siphon_http.server")
 
 cdef double LINGER_SECONDS = 2.0        # how long a closed connection may still send before it is reset
+cdef double DRAIN_GRACE_SECONDS = 0.25  # how long a connection that was silent so far may still bring its first request
+cdef int REFUSALS_AT_ONCE = 32          # connections over the limit that are answered 503; more are reset unheard
 
 
 @cython.final
@@ -137,9 +139,9 @@ cdef class ConnectionDeadline(Deadline):
 cdef class Connection(Sink):
     """One accepted connection: asyncio.Protocol on one side, Sink of its HTTP/1.1 connection on the other."""
 
-    def __cinit__(self, Endpoint endpoint):
+    def __cinit__(self, Endpoint endpoint not None):
         self.endpoint = endpoint
-        self.phase = PHASE_NEW
+        self.phase = PHASE_GONE     # until connection_made has got through
 
     # ---- asyncio.Protocol
 
@@ -147,23 +149,26 @@ cdef class Connection(Sink):
         """Begin, or answer 503 when the listener has as many connections as it may (RFC 9110, 15.6.4)."""
         cdef Endpoint endpoint = self.endpoint
         cdef LoopState state = endpoint.state
+        cdef Py_ssize_t open_already = len(endpoint.connections) + len(endpoint.handshakes)
+        endpoint.accepted += 1
+        if open_already >= endpoint.max_connections + REFUSALS_AT_ONCE:
+            endpoint.refused_count += 1
+            transport.abort()
+            return
         self.transport = transport
         self.transport_write = transport.write
-        endpoint.accepted += 1
         self.peer = endpoint.describe_peer(transport)
         self.tls = endpoint.scheme == "https"
         self.deadline = ConnectionDeadline.__new__(ConnectionDeadline)
         self.deadline.owner = self
         state.deadlines.add(self.deadline)
         self.protocol = Http1ServerConnection(self, state.out, endpoint.max_header_bytes, endpoint.max_headers)
-        over = len(endpoint.connections) + len(endpoint.handshakes) >= endpoint.max_connections
         endpoint.connections.add(self)
-        if over:
+        self._enter(PHASE_NEW, monotonic() + endpoint.header_timeout)
+        if open_already >= endpoint.max_connections:
             self.protocol._refuse(503, b"too many connections")
-        else:
-            self._enter(PHASE_NEW, monotonic() + endpoint.header_timeout)
-            if endpoint.draining:
-                self.protocol.draining = True
+        elif endpoint.draining:
+            self.drain()
 
     def data_received(self, bytes data not None):
         """Pass what the client sent to the protocol, and see to the time that it has for the rest."""
@@ -179,8 +184,11 @@ cdef class Connection(Sink):
         if self.phase == PHASE_IDLE:
             if protocol.state == Http1State.READING_HEAD:
                 self._enter(PHASE_HEAD, monotonic() + self.endpoint.header_timeout)
-        elif self.phase == PHASE_DISCARD and protocol.state == Http1State.IDLE:
-            self._enter(PHASE_IDLE, monotonic() + self.endpoint.idle_timeout)
+        elif self.phase == PHASE_DISCARD and protocol.state != Http1State.READING_BODY:
+            if protocol.state == Http1State.READING_HEAD:
+                self._enter(PHASE_HEAD, monotonic() + self.endpoint.header_timeout)
+            else:
+                self._enter_idle()
 
     def eof_received(self):
         """The client has sent its last byte; on plain TCP it may still wait for its answer."""
@@ -215,9 +223,10 @@ cdef class Connection(Sink):
 
     def resume_writing(self):
         """The transport has sent most of what it held."""
+        if self.phase >= PHASE_CLOSING:
+            return      # the little that is left must leave in its time, too
         self.write_due = 0
-        if self.phase < PHASE_CLOSING:
-            self.protocol.resume()
+        self.protocol.resume()
         if self.phase < PHASE_GONE:
             self._arm()
 
@@ -248,7 +257,7 @@ cdef class Connection(Sink):
             if self.protocol.state == Http1State.READING_BODY:
                 self._enter(PHASE_DISCARD, monotonic() + self.endpoint.header_timeout)
             else:
-                self._enter(PHASE_IDLE, monotonic() + self.endpoint.idle_timeout)
+                self._enter_idle()
         return 0
 
     cdef int refused(self, int status) except -1:
@@ -304,8 +313,14 @@ cdef class Connection(Sink):
     # ---- time
 
     cdef int drain(self) except -1:
-        """Let the exchange under way be the last."""
-        if self.phase < PHASE_CLOSING:
+        """Let the exchange under way be the last.
+
+        A client that has sent nothing yet may be about to, and was told that it is welcome: it gets a moment.
+        """
+        if self.phase == PHASE_NEW and self.protocol.state == Http1State.IDLE:
+            self.protocol.draining = True
+            self._enter(PHASE_IDLE, min(self.due, monotonic() + DRAIN_GRACE_SECONDS))
+        elif self.phase < PHASE_CLOSING:
             self.protocol.drain()
         return 0
 
@@ -313,6 +328,11 @@ cdef class Connection(Sink):
         self.phase = phase
         self.due = due
         return self._arm()
+
+    cdef int _enter_idle(self) except -1:
+        """Wait for the next request; when draining only for one that is here already."""
+        return self._enter(
+            PHASE_IDLE, monotonic() + (self.endpoint.idle_timeout if not self.endpoint.draining else 0.001))
 
     cdef int _arm(self) except -1:
         cdef double when = self.due
@@ -340,7 +360,10 @@ cdef class Connection(Sink):
                         self.transport.close() if self.tls else self.transport.abort()
                 elif self.phase < PHASE_CLOSING:
                     request = self.protocol.current
-                    self.protocol.time_out()
+                    if self.protocol.state == Http1State.READING_HEAD:
+                        self.protocol._refuse(408, b"request timeout")
+                    else:
+                        self.protocol.time_out()
                     if request is None and self.phase < PHASE_CLOSING:
                         self.close(False)
             if self.phase < PHASE_GONE:
@@ -361,7 +384,7 @@ cdef class Connection(Sink):
         """Look whether the client has taken anything; reset it when it has not for the write time-out."""
         cdef Py_ssize_t unsent = self.transport.get_write_buffer_size()
         self.write_due = 0
-        if unsent == 0:
+        if unsent == 0 and self.phase != PHASE_CLOSING:
             return 0
         if unsent < self.unsent:
             self.progress_at = now

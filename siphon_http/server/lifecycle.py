@@ -12,6 +12,9 @@ from siphon_http.server.listener import Listener
 
 __all__ = ["Server"]
 
+TURNS_TO_ACCEPT = 6
+"""Turns of the loop until a connection that the kernel holds is a protocol: poll, accept, make, start reading."""
+
 
 class Server:
     """The listeners of one loop. Order of calls: bind, serve, drain, close; close may come at any time."""
@@ -42,8 +45,8 @@ class Server:
         Returns whether everything ended within `seconds`; what did not is left as it is.
         """
         # What the kernel has accepted for us already is taken first, so that it is answered and not reset.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
         for listener in self.listeners:
             listener.stop()
         for listener in self.listeners:

@@ -36,10 +36,9 @@ def peer_of(transport: BaseTransport, *, scheme: str, asks_certificate: bool, un
     more, but what it sent can still be read: it is "0.0.0.0:0", and never taken for a local one.
     """
     name = transport.get_extra_info("peername")
-    if unix:
-        client = "unix:"
-    else:
-        client = format_client(name[0], name[1]) if isinstance(name, tuple) else UNKNOWN_CLIENT
+    client = "unix:" if unix else UNKNOWN_CLIENT
+    if not unix and isinstance(name, tuple):
+        client = format_client(name[0], name[1])
     certificate = transport.get_extra_info("peercert") if asks_certificate else None
     return Peer(client, scheme, certificate or None)
 
