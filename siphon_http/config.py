@@ -5,7 +5,6 @@ What is inside certificates and keys is checked by the function that the caller 
 that this module needs no TLS library and a plain listener does not pay for one.
 """
 
-# ruff: noqa: RUF009  `required` and `optional` return dataclass fields, not values that instances would share
 from __future__ import annotations
 
 import ipaddress

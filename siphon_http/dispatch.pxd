@@ -54,12 +54,13 @@ cdef class Dispatcher(Handler):
 
     cdef int _coroutine(self, Exchange exchange, Request request, object coroutine, object context) except -1
     cdef int _finish(self, Exchange exchange, Request request, object value, object context) except -1
+    cdef int _stream(self, Exchange exchange, Request request, Response response, object context) except -1
     cdef int _failed(self, Exchange exchange, Request request, object error) except -1
     cdef int _thread(self, Exchange exchange, Request request, Entry entry) except -1
     cdef int _direct(self, Exchange exchange, Request request, Entry entry) except -1
     cdef int _unmatched(self, Exchange exchange, Request request) except -1
     cdef int _suspended(self, Exchange exchange, Request request, object task, object context) except -1
     cdef int _ended(self, object task) except -1
-    cdef int _slow(self, Request request, double seconds) except -1
+    cdef int _slow(self, str what, str where, double seconds) except -1
     cdef str _text(self, object error)
     cdef Response _busy(self, Request request, Entry entry)

@@ -74,6 +74,7 @@ cdef class Dispatcher(Handler):
                  task_mode=None):
         self.loop = loop
         self.runner = Runner(loop, task_mode)
+        self.runner.slow = self._slow_step
         self.pool = ThreadPool(loop, sync_pool_max, sync_queue_max)
         self.format_exception = format_exception or _whole_traceback
         self.running = set()
@@ -157,7 +158,7 @@ cdef class Dispatcher(Handler):
                 request.stream_source = None    # a cycle
         begun = monotonic() - begun
         if begun > SLOW_SECONDS:
-            self._slow(request, begun)
+            self._slow(f"{request.method} {entry.pattern}", entry.where, begun)
         return 0
 
     cdef int cancel(self, Request request, bint gone) except -1:
@@ -263,6 +264,10 @@ cdef class Dispatcher(Handler):
         if not response.streams:
             exchange.respond(request, response)
             return 0
+        return self._stream(exchange, request, response, context)
+
+    cdef int _stream(self, Exchange exchange, Request request, Response response, object context) except -1:
+        """Send an answer piece by piece; apart from `_finish`, where its closure would cost every answer."""
         if not exchange.is_open(request):
             close_unused(response.content)
             return 0
@@ -296,16 +301,27 @@ cdef class Dispatcher(Handler):
         except Exception as another:
             return f"{type(error).__name__} (its traceback cannot be shown: {type(another).__name__})"
 
-    cdef int _slow(self, Request request, double seconds) except -1:
+    cdef int _slow(self, str what, str where, double seconds) except -1:
         """Say, at most once a minute, that a handler held the loop."""
         cdef double now = monotonic()
         if now - self.slow_said < SLOW_SAID_EVERY:
             return 0
         self.slow_said = now
-        entry = <Entry> request.entry
-        log.warning("%s %s held the loop for %.0f ms, nothing else was served meanwhile: %s (use await, or a plain "
-                    "`def` handler, which gets a thread)", request.method, entry.pattern, seconds * 1000, entry.where)
+        log.warning("%s held the loop for %.0f ms, nothing else was served meanwhile: %s (use await, or a plain "
+                    "`def` handler, which gets a thread)", what, seconds * 1000, where)
         return 0
+
+    def _slow_step(self, coroutine, seconds):
+        """A step after an await held the loop: say where the coroutine waits now, which is behind what held it."""
+        code = None
+        where = "a handler"
+        while coroutine is not None:
+            code = getattr(coroutine, "cr_code", code)
+            frame = getattr(coroutine, "cr_frame", None)
+            if code is not None and not code.co_filename.endswith(".pyx"):
+                where = f"{code.co_filename}:{frame.f_lineno if frame is not None else code.co_firstlineno}"
+            coroutine = getattr(coroutine, "cr_await", None)
+        self._slow("a handler", where, seconds)
 
     # ---- life
 
@@ -324,6 +340,7 @@ cdef class Dispatcher(Handler):
 
     def close(self):
         """End the threads."""
+        self.runner.slow = None
         self.pool.close()
 
     cdef int _ended(self, object task) except -1:

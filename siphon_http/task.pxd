@@ -19,13 +19,31 @@ cdef extern from *:
     PyObject* table_get "siphon_table_get"(object table, object key, Py_hash_t hash) except? NULL
     int table_set "siphon_table_set"(object table, object key, object value, Py_hash_t hash) except -1
     int table_del "siphon_table_del"(object table, object key, Py_hash_t hash) except -1
-from cpython.ref cimport PyObject
+
+cdef extern from *:
+    """
+    /* One owner and no weak reference: nobody can tell whether this object is a new one. A negative offset is that of
+       types whose weak references the interpreter manages. */
+    static CYTHON_INLINE int siphon_is_unshared(PyObject *o) {
+        Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
+        return Py_REFCNT(o) == 1 && offset != 0 && *(PyObject **)((char *)o + offset) == NULL;
+    }
+    #define siphon_set_am_send(type, take) (((PyTypeObject *)(type))->tp_as_async->am_send = (sendfunc)(take))
+    #ifdef Py_GIL_DISABLED
+        #define SIPHON_FREE_THREADED 1
+    #else
+        #define SIPHON_FREE_THREADED 0
+    #endif
+    """
+    bint is_unshared "siphon_is_unshared" (object thing) noexcept
+    const bint FREE_THREADED "SIPHON_FREE_THREADED"
 
 
 @cython.final
 cdef class Resume:
     cdef readonly object coroutine    # the script's coroutine; None while its task is spare
     cdef object loop                  # the runner's loop
+    cdef object slow                  # Runner.slow
     cdef object context               # contextvars.Context of all steps; None while spare
     cdef object numbers               # iterator of the runner: numbers for names that somebody asks for
     cdef object name                  # str, or None until asked for
@@ -47,6 +65,10 @@ cdef class Resume:
     cdef object hand_out(self)
 
 
+cdef extern from *:
+    void set_am_send "siphon_set_am_send" (object type_, int (*take)(Resume, object, PyObject**) except -1) noexcept
+
+
 @cython.final
 cdef class Runner:
     cdef readonly object loop     # the event loop that owns this runner
@@ -55,6 +77,7 @@ cdef class Runner:
     cdef bint _is_eager           # `mode` is "eager"
     cdef object _spare            # a task that is as good as new, or None
     cdef Resume _spare_step       # its Resume; None when `_spare` is
+    cdef public object slow       # callable(coroutine, seconds) for a later step that held the loop, or None
     cdef dict _current            # 3.11: loop -> current task, asyncio's own table; None on later versions
     cdef Py_hash_t _loop_hash     # hash of the loop: computed once
     cdef object _swap             # 3.12 and later: asyncio's exchange of the current task

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, Self, TypeVar, final
 
@@ -35,5 +35,6 @@ class Runner:
     def loop(self) -> asyncio.AbstractEventLoop: ...
     @property
     def mode(self) -> str: ...
+    slow: Callable[[Coroutine[Any, Any, Any], float], object] | None
     def __init__(self, loop: asyncio.AbstractEventLoop, mode: str | None = None) -> None: ...
     def start(self, coroutine: Coroutine[Any, Any, _T], context: Context | None = None) -> tuple[bool, Any]: ...

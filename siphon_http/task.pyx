@@ -32,30 +32,15 @@ from siphon_http import task_probe
 cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
+from siphon_http._core.clock cimport monotonic
+
 cdef extern from "Python.h":
     int PyIter_Send(object coroutine, object value, PyObject** result) except -1
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
     Py_ssize_t Py_REFCNT(object thing) noexcept
 
-cdef extern from *:
-    """
-    /* One owner and no weak reference: nobody can tell whether this object is a new one. A negative offset is that of
-       types whose weak references the interpreter manages. */
-    static CYTHON_INLINE int siphon_is_unshared(PyObject *o) {
-        Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
-        return Py_REFCNT(o) == 1 && offset != 0 && *(PyObject **)((char *)o + offset) == NULL;
-    }
-    #define siphon_set_am_send(type, take) (((PyTypeObject *)(type))->tp_as_async->am_send = (sendfunc)(take))
-    #ifdef Py_GIL_DISABLED
-        #define SIPHON_FREE_THREADED 1
-    #else
-        #define SIPHON_FREE_THREADED 0
-    #endif
-    """
-    void set_am_send "siphon_set_am_send" (object type_, int (*take)(Resume, object, PyObject**) except -1) noexcept
-    bint is_unshared "siphon_is_unshared" (object thing) noexcept
-    const bint FREE_THREADED "SIPHON_FREE_THREADED"
+cdef double SLOW_SECONDS = 0.1   # a step that holds the loop longer is reported to Runner.slow
 
 __all__ = ["AVAILABLE_MODES", "HandlerTask", "Resume", "Runner", "ScriptExit"]
 
@@ -157,10 +142,14 @@ cdef class Resume:
             return RETURNED
         # A bare yield asked for one turn of the loop, which is over: it needs no handing out.
         self.state = FORWARDING
+        begun = monotonic()
         try:
             return PyIter_Send(self.coroutine, value, result)
         except (SystemExit, KeyboardInterrupt) as exc:
             raise ScriptExit(repr(exc)) from exc
+        finally:
+            if self.slow is not None and monotonic() - begun > SLOW_SECONDS:
+                self.slow(self.coroutine, monotonic() - begun)
 
     cdef object hand_out(self):
         """Return what the first step yielded, for the task to wait for."""
@@ -393,7 +382,7 @@ cdef class Runner:
         task, error, result = self._spare, None, None
         if task is None:
             step = Resume.__new__(Resume)
-            step.loop, step.numbers = self.loop, self._numbers
+            step.loop, step.numbers, step.slow = self.loop, self._numbers, self.slow
             task = _bare_task(step)
         else:
             # A first step that starts another coroutine must not find this one's task.
@@ -430,7 +419,7 @@ cdef class Runner:
 
     cdef object _run_task(self, object coroutine, object context, bint* suspended):
         cdef Resume step = Resume.__new__(Resume)
-        step.coroutine, step.context, step.loop = coroutine, context, self.loop
+        step.coroutine, step.context, step.loop, step.slow = coroutine, context, self.loop, self.slow
         step.state, step.is_initialised = FORWARDING, True
         task = _bare_task(step)
         if self._is_eager:

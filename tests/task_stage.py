@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import uvloop
+
 from siphon_http.task import AVAILABLE_MODES, Runner
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {

@@ -6,6 +6,8 @@ from siphon_http.errors import ContentTooLarge
 
 __all__ = ["BodyAccumulator"]
 
+cdef Py_ssize_t SMALL = 512     # pieces below this are joined as they come, bytes
+
 
 @cython.final
 cdef class BodyAccumulator:
@@ -31,16 +33,24 @@ cdef class BodyAccumulator:
         if size > self.limit - self.size:
             self._chunks.clear()
             raise ContentTooLarge(f"more than {self.limit} bytes of content")
-        if size:
+        if not size:
+            return self.limit - self.size
+        self.size += size
+        if size < SMALL and self._chunks:
+            # A body that trickles in, or in tiny chunks, must not cost an object for each piece.
+            if type(self._chunks[-1]) is bytearray:
+                (<bytearray> self._chunks[-1]).extend(chunk)
+            else:
+                self._chunks.append(bytearray(chunk))
+        else:
             self._chunks.append(chunk)
-            self.size += size
         return self.limit - self.size
 
     cpdef bytes take(self):
         """Return all that was fed since the last take, as one bytes object, and forget it; `size` stays."""
         cdef bytes out
         if len(self._chunks) == 1:
-            out = self._chunks[0]
+            out = <bytes> self._chunks[0]       # the first is never a bytearray
         else:
             out = b"".join(self._chunks)
         self._chunks.clear()

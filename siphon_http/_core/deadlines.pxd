@@ -17,10 +17,11 @@ cdef class Deadlines:
     cdef Deadline first         # head of the list, unordered; None when empty
     cdef Deadline cursor        # next one that a running sweep visits
     cdef readonly Py_ssize_t count  # deadlines in the list
-    cdef readonly double next_sweep   # when the owner's timer fires; 0 = no timer runs
+    cdef readonly double next_sweep   # when the owner's timer fires; 0 = no timer runs, -1 = a sweep does
     cdef object schedule        # callable(seconds): the owner (re)starts its one timer for that time
 
     cdef int add(self, Deadline deadline) except -1
     cdef int discard(self, Deadline deadline) except -1
     cdef int arm(self, Deadline deadline, double when) except -1
     cpdef int sweep(self, double now) except -1
+    cdef int _start_timer(self, double now) except -1

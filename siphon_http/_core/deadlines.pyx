@@ -68,7 +68,9 @@ cdef class Deadlines:
         return 0
 
     cdef int arm(self, Deadline deadline, double when) except -1:
-        """Let `deadline` fall due at `when`, in place of what it was armed for; 0 disarms."""
+        """Let `deadline` fall due at `when`, in place of what it was armed for; 0 disarms. Nothing when it is not in."""
+        if deadline.inside is not self:
+            return 0
         deadline.when = when
         if when > 0 and (self.next_sweep == 0 or when < self.next_sweep):
             self.next_sweep = when
@@ -76,20 +78,28 @@ cdef class Deadlines:
         return 0
 
     cpdef int sweep(self, double now) except -1:
-        """Call `expired` of all that is due at `now`, and start the timer for the earliest that is left."""
+        """Call `expired` of all that is due at `now`, and start the timer for the earliest that is left.
+
+        What `expired` raises is raised here; the timer is started all the same, and the rest has its turn then.
+        """
         cdef Deadline deadline
-        cdef double earliest = 0
-        self.next_sweep = now + 3600  # what is armed meanwhile needs no timer of its own: we set one at the end
+        self.next_sweep = -1        # what is armed meanwhile needs no timer of its own: we set one at the end
         self.cursor = self.first
-        while self.cursor is not None:
-            deadline = self.cursor
-            self.cursor = deadline.next
-            if deadline.when == 0:
-                continue
-            if deadline.when <= now:
-                deadline.when = 0
-                deadline.expired(now)
-        deadline = self.first
+        try:
+            while self.cursor is not None:
+                deadline = self.cursor
+                self.cursor = deadline.next
+                if 0 < deadline.when <= now:
+                    deadline.when = 0
+                    deadline.expired(now)
+        finally:
+            self.cursor = None
+            self._start_timer(now)
+        return 0
+
+    cdef int _start_timer(self, double now) except -1:
+        cdef Deadline deadline = self.first
+        cdef double earliest = 0
         while deadline is not None:
             if deadline.when > 0 and (earliest == 0 or deadline.when < earliest):
                 earliest = deadline.when

@@ -18,45 +18,9 @@ from http import HTTPStatus
 
 from siphon_http._core.ascii cimport is_field_vchar, is_token, to_lower
 from siphon_http._core.clock cimport wall_second
+from siphon_http._core.digits cimport write_date, write_decimal
 
 __all__ = ["Headers", "check_name", "check_value", "serialise_head"]
-
-
-cdef extern from *:
-    """
-    #include <time.h>
-    #include <string.h>
-    static void siphon_imf_fixdate(time_t second, char* out) {
-        static const char days[] = "SunMonTueWedThuFriSat";
-        static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-        struct tm t;
-        char* p = out;
-        int year;
-        gmtime_r(&second, &t);
-        year = t.tm_year + 1900;
-        memcpy(p, "date: ", 6); p += 6;
-        memcpy(p, days + 3 * t.tm_wday, 3); p += 3;
-        *p++ = ','; *p++ = ' ';
-        *p++ = '0' + t.tm_mday / 10; *p++ = '0' + t.tm_mday % 10; *p++ = ' ';
-        memcpy(p, months + 3 * t.tm_mon, 3); p += 3;
-        *p++ = ' ';
-        *p++ = '0' + year / 1000 % 10; *p++ = '0' + year / 100 % 10; *p++ = '0' + year / 10 % 10; *p++ = '0' + year % 10;
-        *p++ = ' ';
-        *p++ = '0' + t.tm_hour / 10; *p++ = '0' + t.tm_hour % 10; *p++ = ':';
-        *p++ = '0' + t.tm_min / 10; *p++ = '0' + t.tm_min % 10; *p++ = ':';
-        *p++ = '0' + t.tm_sec / 10; *p++ = '0' + t.tm_sec % 10;
-        memcpy(p, " GMT\\r\\n", 6);
-    }
-    static Py_ssize_t siphon_decimal(Py_ssize_t n, char* out) {
-        char digits[24];
-        Py_ssize_t size = 0, i;
-        do { digits[size++] = '0' + n % 10; n /= 10; } while (n);
-        for (i = 0; i < size; i++) out[i] = digits[size - 1 - i];
-        return size;
-    }
-    """
-    void siphon_imf_fixdate(time_t second, char* out) noexcept nogil
-    Py_ssize_t siphon_decimal(Py_ssize_t n, char* out) noexcept nogil
 
 
 cdef extern from "Python.h":
@@ -78,6 +42,8 @@ cdef int _write_status_lines() except -1:
     known.update({413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"})
     for status in range(200, 600):
         line = f"HTTP/1.1 {status} {known.get(status, '')}\r\n".encode("ascii")
+        if len(line) > 64:
+            raise ValueError(f"the reason of {status} is too long")
         memcpy(STATUS_LINES[status - 200], <const char*> line, len(line))
         STATUS_SIZES[status - 200] = <int> len(line)
     return 0
@@ -200,7 +166,7 @@ cpdef str check_name(object name):
     else:
         if not isinstance(name, str):
             raise TypeError(f"a header name is a str, not {type(name).__name__}")
-        name = str(name)
+        name = str.__str__(name)    # of a StrEnum and the like the value, whatever its own __str__ says
     size = PyUnicode_GET_LENGTH(name)
     if size == 0 or PyUnicode_KIND(name) != 1:
         raise ValueError(f"header name {_shown(name)} is not a token")
@@ -225,7 +191,7 @@ cpdef str check_value(object value):
     if type(value) is not str:
         if not isinstance(value, str):
             raise TypeError(f"a header value is a str, not {type(value).__name__}")
-        value = str(value)
+        value = str.__str__(value)
     if PyUnicode_KIND(value) != 1:
         raise ValueError(f"header value {_shown(value)} has a character beyond latin-1: percent-encode it, or see RFC 8187")
     size = PyUnicode_GET_LENGTH(value)
@@ -476,14 +442,14 @@ cdef class OutBuffer:
         elif not flags & HEAD_NO_LENGTH:
             memcpy(p, b"content-length: ", 16)
             p += 16
-            p += siphon_decimal(length, p)
+            p += write_decimal(length, p)
             p[0] = c"\r"
             p[1] = c"\n"
             p += 2
         if not dated:
             now = wall_second()
             if now != self.date_second:
-                siphon_imf_fixdate(now, self.date)
+                write_date(now, self.date)
                 self.date_second = now
             memcpy(p, self.date, 37)
             p += 37

@@ -53,6 +53,8 @@ cdef class Request:
     @property
     def path(self):
         """Path of the target, percent-decoded as UTF-8; without the query. Not cleaned: `//` and `..` stay."""
+        if self.path == self.path_end:
+            return "/"      # an absolute target without a path (RFC 9110, 4.2.3)
         return decode_component(PyBytes_AS_STRING(self.head) + self.path, self.path_end - self.path)
 
     @property
@@ -162,7 +164,9 @@ cdef class Request:
 
     @property
     def url(self):
-        """Whole URL of the request: scheme, host and target as sent."""
+        """Whole URL of the request: scheme, host and target as sent; no path for `OPTIONS *` (RFC 9110, 7.1)."""
+        if PyBytes_AS_STRING(self.head)[self.target] == c"*":
+            return f"{self.peer.scheme}://{self.host}"
         if self.authority < self.authority_end or self.path == self.path_end:
             query = self.query_string
             return f"{self.peer.scheme}://{self.host}{self.raw_path}" + (f"?{query}" if query else "")

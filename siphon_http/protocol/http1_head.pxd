@@ -17,7 +17,7 @@ cdef enum:
 
 cdef struct Head:
     # Offsets count from the first byte of the request line.
-    Py_ssize_t skipped          # empty lines before the request line, bytes
+    Py_ssize_t skipped          # empty lines before the request line, bytes; 0 until a byte of that has come
     Py_ssize_t size             # bytes of the head, with its empty line
     Py_ssize_t method_end       # method is [0:method_end]
     Py_ssize_t target           # request target
@@ -31,10 +31,10 @@ cdef struct Head:
     Py_ssize_t fields           # first field line
     Py_ssize_t fields_end       # one past the last field line
     Py_ssize_t length           # Content-Length, or LENGTH_NONE, LENGTH_CHUNKED
-    Py_ssize_t upgrade          # offset of an Upgrade field's name, 0 = none
     int version                 # 10 or 11
     int form                    # FORM_*
     bint rewrite                # the parser gets a copy: with a method or version that it knows
+    bint hide                   # ... or without fields that would mislead it: Upgrade, Proxy-Connection, tabs behind a coding
     bint close                  # Connection says close
     bint keep                   # Connection says keep-alive
     bint expects                # Expect: 100-continue
@@ -43,3 +43,7 @@ cdef struct Head:
 
 # Scan data[0:size]. Returns HeadResult or the status of a refusal (400, 414, 417, 431, 501, 505).
 cdef int scan_head(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int max_fields, Head* head) noexcept nogil
+
+
+# Copy of a message that has `rewrite` or `hide`, for the parser alone.
+cdef bytes message_for_parser(bytes message, Head* head)

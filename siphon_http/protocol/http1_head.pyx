@@ -5,13 +5,18 @@ enforce: one space on each side of the target, Host, Transfer-Encoding and Conte
 accepts what httptools refuses, since both must agree.
 """
 
-from libc.string cimport memchr, memcmp, memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from siphon_http._core.ascii cimport hex_value, is_digit, is_reg_name, is_target, is_token, to_lower
 
 __all__ = ["inspect_head"]
 
 cdef int EMPTY_LINES = 8    # bytes of empty lines skipped before a request line (RFC 9112, 2.2)
+
+cdef extern from "<arpa/inet.h>" nogil:
+    int AF_INET6
+    int inet_pton(int family, const char* text, void* address)
 
 
 cdef struct Notes:
@@ -26,7 +31,6 @@ cdef struct Notes:
     const char* coding
     Py_ssize_t coding_size
     bint bad_expect
-    bint empty_expect
 
 
 cdef inline bint _same(const char* data, const char* lower, Py_ssize_t size) noexcept nogil:
@@ -42,6 +46,27 @@ cdef inline int _refuse(Head* head, int status, const char* reason) noexcept nog
     return status
 
 
+cdef bint _is_address(const char* data, Py_ssize_t size) noexcept nogil:
+    """What stands between "[" and "]": IPv6 without a zone, or IPvFuture (RFC 3986, 3.2.2)."""
+    cdef char[48] text
+    cdef char[16] address
+    cdef Py_ssize_t i = 1
+    if size > 3 and to_lower(<unsigned char> data[0]) == c"v":
+        while i < size and hex_value(<unsigned char> data[i]) >= 0:
+            i += 1
+        if i == 1 or i + 1 >= size or data[i] != c".":
+            return False
+        for i in range(i + 1, size):
+            if data[i] != c":" and not is_reg_name(<unsigned char> data[i]):
+                return False
+        return True
+    if size > 45 or memchr(data, 0, size) != NULL:
+        return False
+    memcpy(text, data, size)
+    text[size] = 0
+    return inet_pton(AF_INET6, text, address) == 1
+
+
 cdef bint _is_authority(const char* data, Py_ssize_t size, bint may_be_empty) noexcept nogil:
     """uri-host [ ":" port ] (RFC 9110, 7.2; RFC 3986, 3.2.2); no userinfo."""
     cdef Py_ssize_t i = 0
@@ -51,14 +76,9 @@ cdef bint _is_authority(const char* data, Py_ssize_t size, bint may_be_empty) no
     if size == 0:
         return may_be_empty
     if data[0] == c"[":
-        i = 1
         while i < size and data[i] != c"]":
-            c = <unsigned char> data[i]
-            # IPv6 with dots for its IPv4 tail, or IPvFuture ("v1.x:y").
-            if hex_value(c) < 0 and c != c":" and c != c"." and not (is_token(c) and data[1] == c"v"):
-                return False
             i += 1
-        if i == size or i < 3:
+        if i == size or not _is_address(data + 1, i - 1):
             return False
         i += 1
     else:
@@ -190,12 +210,12 @@ cdef void _connection(const char* value, Py_ssize_t size, Head* head) noexcept n
             head.keep = True
 
 
-cdef void _field(const char* data, const char* line, Py_ssize_t size, Head* head, Notes* notes) noexcept nogil:
+cdef void _field(const char* line, Py_ssize_t size, Head* head, Notes* notes) noexcept nogil:
     """Note a field line that frames, routes or ends the message; line[0:size] without its CR LF."""
     cdef Py_ssize_t name_size, value_size
     cdef const char* value
     cdef unsigned char first = to_lower(<unsigned char> line[0])
-    if first != c"h" and first != c"c" and first != c"t" and first != c"e" and first != c"u":
+    if first != c"h" and first != c"c" and first != c"t" and first != c"e" and first != c"u" and first != c"p":
         return
     value = <const char*> memchr(line, c":", size)
     if value == NULL:
@@ -222,13 +242,17 @@ cdef void _field(const char* data, const char* line, Py_ssize_t size, Head* head
         notes.codings += 1
         notes.coding = value
         notes.coding_size = value_size
+        if value[value_size] != c"\r":
+            head.hide = True    # the parser does not know a tab behind the coding (RFC 9110, 5.6.3)
     elif name_size == 6 and _same(line, b"expect", 6):
         if value_size == 12 and _same(value, b"100-continue", 12):
             head.expects = True
         else:
             notes.bad_expect = True
     elif name_size == 7 and _same(line, b"upgrade", 7):
-        head.upgrade = line - data
+        head.hide = True
+    elif name_size == 16 and _same(line, b"proxy-connection", 16):
+        head.hide = True
 
 
 cdef int _coding(Head* head, Notes* notes) noexcept nogil:
@@ -306,13 +330,17 @@ cdef int scan_head(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int 
     memset(head, 0, sizeof(Head))
     memset(&notes, 0, sizeof(Notes))
     head.length = LENGTH_NONE
-    while begin < end and (begin[0] == c"\r" or begin[0] == c"\n"):
-        begin += 1
+    while begin < end and begin[0] == c"\r":
+        if begin + 1 == end:
+            return HEAD_MORE
+        if begin[1] != c"\n":
+            return _refuse(head, 400, b"a line does not end in CR LF")
+        begin += 2
         if begin - data > EMPTY_LINES:
             return _refuse(head, 400, b"empty lines instead of a request")
-    head.skipped = begin - data
     if begin == end:
         return HEAD_MORE
+    head.skipped = begin - data
     if not is_token(<unsigned char> begin[0]):
         return _refuse(head, 400, b"a request begins with a method")
     stop = <const char*> memchr(begin, c"\n", end - begin)
@@ -342,11 +370,42 @@ cdef int scan_head(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int 
             return _refuse(head, 431, b"too many request header fields")
         if line[0] == c" " or line[0] == c"\t":
             return _refuse(head, 400, b"a folded field line")
-        _field(begin, line, stop - 1 - line, head, &notes)
+        _field(line, stop - 1 - line, head, &notes)
         line = stop + 1
     head.fields_end = line - begin
     head.size = stop + 1 - begin
     return _judge(begin, head, &notes)
+
+
+cdef bytes message_for_parser(bytes message, Head* head):
+    """Return a copy for the parser: method POST, version 1.1, and no Upgrade (RFC 9112, 2.3; 9110, 7.8).
+
+    Nor Proxy-Connection: it takes that for Connection, and after "close" it would refuse the next request. Tabs behind a
+    transfer coding become spaces.
+    """
+    cdef bytes out = PyBytes_FromStringAndSize(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+    cdef char* line = PyBytes_AS_STRING(out) + head.fields
+    cdef char* end = PyBytes_AS_STRING(out) + head.fields_end
+    cdef char* stop
+    cdef char* last
+    if head.hide:
+        while line < end:
+            # Every line of the region ends in CR LF. Names that merely look alike may change too: it is a copy.
+            stop = <char*> memchr(line, c"\n", end - line)
+            if (line[0] | 0x20) == c"u" and stop - line > 8 and line[7] == c":":
+                line[0] = c"X"
+            elif (line[0] | 0x20) == c"p" and stop - line > 17 and line[16] == c":":
+                line[0] = c"X"
+            elif (line[0] | 0x20) == c"t":
+                last = stop - 2
+                while last > line and (last[0] == c"\t" or last[0] == c" "):
+                    last[0] = c" "
+                    last -= 1
+            line = stop + 1
+    if head.rewrite:
+        out = b"POST " + out[head.target:head.target_end] + (
+            b" HTTP/1.0" if head.version == 10 else b" HTTP/1.1") + out[head.fields - 2:]
+    return out
 
 
 def inspect_head(bytes data, Py_ssize_t max_bytes=65536, int max_fields=128):
@@ -357,6 +416,10 @@ def inspect_head(bytes data, Py_ssize_t max_bytes=65536, int max_fields=128):
     cdef Head head
     cdef const char* raw = data
     cdef int result = scan_head(raw, len(data), max_bytes, max_fields, &head)
-    cdef dict facts = dict(head)
-    facts["reason"] = None if head.reason == NULL else (<bytes> head.reason).decode("ascii")
+    cdef bint refused = head.reason != NULL
+    cdef dict facts
+    if not refused:
+        head.reason = b""       # NULL would be read
+    facts = dict(head)
+    facts["reason"] = head.reason.decode("ascii") if refused else None
     return result, facts

@@ -3,27 +3,14 @@
 cimport cython
 
 from siphon_http._core.body cimport BodyAccumulator
-from siphon_http._core.exchange cimport Exchange
-from siphon_http._core.headers cimport OutBuffer
-from siphon_http._core.message cimport Request, Response
+from siphon_http._core.message cimport Request
 from siphon_http.protocol.chunks cimport ChunkScan
+from siphon_http.protocol.http1_answers cimport Http1Answers, Http1State
 from siphon_http.protocol.http1_head cimport Head
-from siphon_http.protocol.sink cimport Sink
-
-
-cpdef enum Http1State:
-    IDLE = 0            # nothing of a message has arrived
-    READING_HEAD = 1    # part of a head has arrived
-    READING_BODY = 2    # the head is complete, its content is not
-    RESPONDING = 3      # the message is complete, its answer is not
-    CLOSED = 4
 
 
 @cython.final
-cdef class Http1ServerConnection(Exchange):
-    cdef readonly Http1State state    # changed by `_go`, by its table; any state may become CLOSED
-    cdef Sink sink                    # owner; None once detached
-    cdef OutBuffer out                # shared by all connections of the loop
+cdef class Http1ServerConnection(Http1Answers):
     cdef object parser                # httptools.HttpRequestParser, holding our two callbacks
     cdef object feed                  # its bound feed_data
     cdef Py_ssize_t max_header_bytes  # limit of request line and fields together
@@ -31,15 +18,10 @@ cdef class Http1ServerConnection(Exchange):
     cdef bytes data                   # received bytes; data[at:] is not parsed yet
     cdef Py_ssize_t at                # bytes of `data` that are parsed, <= len(data)
     cdef bytearray pending            # reads that follow `data`, while a head or a queue grows; None = empty
-    cdef Request current              # request whose exchange is not over, or None
-    cdef bint answered                # a head for `current` is written; its body may still be on its way
     cdef bint delivered               # `current` was given to the sink
     cdef bint discards                # content still arrives for a request that is over
     cdef bint held                    # the owner was asked to stop reading
-    cdef bint full                    # the transport takes no more; nothing new is begun
-    cdef bint ended                   # the peer has sent its last byte (half-closed)
     cdef bint draining                # the exchange under way is the last
-    cdef bint pumping                 # `pump` is on the stack
     cdef bint message_complete        # httptools has seen the end of the message
     cdef bint owes_continue           # 100 (Continue) is due once the content is wanted
     cdef Py_ssize_t left              # content bytes to come, by Content-Length
@@ -50,8 +32,6 @@ cdef class Http1ServerConnection(Exchange):
     cdef BodyAccumulator body         # content in pieces, or None
     cdef list queue                   # content in pieces for a request that streams
     cdef Py_ssize_t queued            # bytes in `queue`
-    cdef object waker                 # who waits for content or room, or None
-    cdef int framing                  # of a streamed answer: how its body is delimited
 
     cpdef int receive_data(self, bytes data) except -1
     cpdef int receive_eof(self) except -1
@@ -61,22 +41,16 @@ cdef class Http1ServerConnection(Exchange):
     cpdef int time_out(self) except -1
     cpdef bint is_quiet(self)
     cpdef object detach(self)
-    cdef int flush(self) except -1
     cdef int _go(self, Http1State state) except -1
     cdef int _pump(self) except -1
     cdef int _read_head(self) except -1
+    cdef int _came_to_an_end(self) except -1
     cdef int _begin(self, Head* head) except -1
     cdef int _feed(self, bytes data) except -1
     cdef int _read_body(self) except -1
     cdef int _begin_content(self, Head* head) except -1
     cdef int _continue(self) except -1
-    cdef int _own(self) except -1
     cdef int _body_ended(self) except -1
     cdef int _deliver(self) except -1
     cdef int _refuse(self, int status, const char* reason) except -1
-    cdef int _write_head(self, Request request, Response response, Py_ssize_t length, int flags) except -1
-    cdef bint _keeps(self, Request request, Response response)
-    cdef int _finish(self, bint keep) except -1
-    cdef int _shut(self, bint linger) except -1
-    cdef int _wake(self) except -1
     cdef int _flow(self) except -1

@@ -1,29 +1,17 @@
 """Types of http1_server.pyx."""
 
-from enum import IntEnum
 from typing import Self, final
 
-from siphon_http._core.exchange import Exchange
 from siphon_http._core.message import Request
+from siphon_http.protocol.http1_answers import Http1Answers
 from siphon_http.protocol.sink import Sink
 
-__all__ = ["Http1ServerConnection", "Http1State"]
-
-class Http1State(IntEnum):
-    """State of the connection, for the request under way."""
-
-    IDLE = 0
-    READING_HEAD = 1
-    READING_BODY = 2
-    RESPONDING = 3
-    CLOSED = 4
+__all__ = ["Http1ServerConnection"]
 
 @final
-class Http1ServerConnection(Exchange):
+class Http1ServerConnection(Http1Answers):
     """Server side of one HTTP/1.1 connection (RFC 9112)."""
 
-    @property
-    def state(self) -> Http1State: ...
     def __new__(cls, sink: Sink, out: object, max_header_bytes: int = 65536, max_headers: int = 128) -> Self: ...
     def receive_data(self, data: bytes) -> int: ...
     def receive_eof(self) -> int: ...

@@ -12,7 +12,6 @@ Nothing that the peer does is raised: it is answered, the connection is closed, 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII
-from libc.stdio cimport snprintf
 from libc.string cimport memchr, memcmp, memset
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -20,33 +19,24 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from siphon_http.errors import LocalProtocolError, RemoteProtocolError
 
 from siphon_http._core.body cimport BodyAccumulator
-from siphon_http._core.exchange cimport Exchange
-from siphon_http._core.headers cimport HEAD_CHUNKED, HEAD_CLOSE, HEAD_KEEP_ALIVE, HEAD_NO_LENGTH, OutBuffer
+from siphon_http._core.headers cimport HEAD_CLOSE, OutBuffer
 from siphon_http._core.message cimport Request, Response, plain_response
 from siphon_http.protocol.chunks cimport CHUNKS_DONE, ChunkScan, scan_chunks
-from siphon_http.protocol.http1_head cimport (
-    FORM_ASTERISK, HEAD_DONE, HEAD_MORE, LENGTH_CHUNKED, Head, scan_head,
-)
-from siphon_http.protocol.sink cimport Sink
+from siphon_http.protocol.http1_answers cimport FLUSH_BYTES, Http1Answers, Http1State
+from siphon_http.protocol.http1_head cimport HEAD_DONE, HEAD_MORE, LENGTH_CHUNKED, Head, message_for_parser, scan_head
+from siphon_http.protocol.sink cimport NoSink, Sink
 
-__all__ = ["Http1ServerConnection", "Http1State"]
+__all__ = ["Http1ServerConnection"]
 
 # Allowed transitions: bit n of TRANSITIONS[state] allows state n. IDLE goes on to RESPONDING and READING_BODY when a
 # head arrives in one piece; a body that nobody wants any more ends in IDLE.
 cdef unsigned char[5] TRANSITIONS = [0b11110, 0b11100, 0b11001, 0b10001, 0b10000]
 
 cdef Py_ssize_t QUEUE_BYTES = 65536     # raw bytes kept behind a request, and content kept for a stream
-cdef Py_ssize_t FLUSH_BYTES = 65536     # answers of one read are sent at the latest when they are this many bytes
-cdef Py_ssize_t JOIN_BYTES = 16384      # content up to this size is sent together with its head
 cdef Py_ssize_t DISCARD_BYTES = 65536   # content nobody wants is read up to this, to keep the connection
 cdef Py_ssize_t PIN_BYTES = 4096        # a head is copied out of a read that is so much larger
 
-cdef enum:
-    FRAMED_BY_LENGTH = 0
-    FRAMED_BY_CHUNKS = 1
-    FRAMED_BY_CLOSE = 2
-    FRAMED_EMPTY = 3        # HEAD, 204, 304: no content whatever the script sends
-
+cdef Sink GONE = NoSink()       # owner of a connection that has lost its own: a call on None would be a crash
 cdef str GET = "GET"
 cdef str POST = "POST"
 
@@ -60,7 +50,7 @@ cdef inline str _method(const char* data, Py_ssize_t size):
 
 
 @cython.final
-cdef class Http1ServerConnection(Exchange):
+cdef class Http1ServerConnection(Http1Answers):
     """Server side of one HTTP/1.1 connection (RFC 9112).
 
     sink: the owner. out: the loop's output buffer. max_header_bytes: limit of request line and header section together
@@ -100,15 +90,7 @@ cdef class Http1ServerConnection(Exchange):
     cpdef int receive_eof(self) except -1:
         """The peer has sent its last byte; a request that is complete is still answered."""
         self.ended = True
-        if self.state == Http1State.IDLE or self.state == Http1State.READING_HEAD:
-            if not self.full:
-                self._shut(False)
-        elif self.state == Http1State.READING_BODY:
-            if self.current is None:
-                self._shut(False)
-            else:
-                self._refuse(400, b"the content ended too early")
-        return 0
+        return 0 if self.full or self.pumping else self._came_to_an_end()
 
     cpdef int pause(self) except -1:
         """The transport takes no more for now."""
@@ -126,14 +108,14 @@ cdef class Http1ServerConnection(Exchange):
     cpdef int drain(self) except -1:
         """Let the exchange under way, or the next when a head has begun to arrive, be the last (RFC 9112, 9.6)."""
         self.draining = True
-        if self.state == Http1State.IDLE and not self.full:
+        if self.state == Http1State.IDLE and self.current is None and not self.full and not self.pumping:
             self._shut(False)
         return 0
 
     cpdef int time_out(self) except -1:
         """Time is over: 408 while the request still arrives, 504 after; silence when nothing of one has come."""
         if self.state == Http1State.CLOSED or self.answered:
-            return 0
+            return 0    # the rest of an answer has its own time: that of writing
         if self.state == Http1State.READING_HEAD:
             return self._refuse(408, b"request timeout")
         if self.current is None:
@@ -152,14 +134,10 @@ cdef class Http1ServerConnection(Exchange):
         cdef Request request = self.current
         self.state = Http1State.CLOSED
         self.current = None
-        self.sink = None
+        self.sink = GONE
         self.parser = None      # it holds our callbacks
         self.feed = None
-        self.data = b""
-        self.at = 0
-        self.pending = None
-        self.body = None
-        self.queue = None
+        self._forget()
         if self.out is not None and self.out.owner is self:
             self.out.take()
         self._wake()
@@ -216,21 +194,32 @@ cdef class Http1ServerConnection(Exchange):
         if self.at == PyBytes_GET_SIZE(self.data):
             self.data = b""
             self.at = 0
-            if self.ended and self.state == Http1State.IDLE and not self.full:
-                return self._shut(False)
-        elif self.ended and self.state == Http1State.READING_HEAD:
-            return self._shut(False)
+        elif self.at > PIN_BYTES:
+            self.data = self.data[self.at:]
+            self.at = 0
+        if not self.full:
+            self._came_to_an_end()
         return self._flow()
+
+    cdef int _came_to_an_end(self) except -1:
+        """Close when nothing more will come, or nothing more is wanted; all that has arrived was looked at."""
+        if self.ended and self.state == Http1State.READING_BODY and self.current is not None:
+            return self._refuse(400, b"the content ended too early")
+        if self.ended and self.state <= Http1State.READING_BODY or self.draining and self.state == Http1State.IDLE:
+            return self._shut(False)
+        return 0
 
     cdef int _flow(self) except -1:
         """Stop reading while too much waits here, and go on when it does not."""
         cdef Py_ssize_t waiting = PyBytes_GET_SIZE(self.data) - self.at
         cdef bint stop
+        if self.state == Http1State.CLOSED:
+            return 0
         if self.pending is not None:
             waiting += len(self.pending)
         stop = self.queued >= QUEUE_BYTES or (
             waiting >= QUEUE_BYTES and (self.state == Http1State.RESPONDING or self.full))
-        if stop != self.held and self.sink is not None:
+        if stop != self.held:
             self.held = stop
             self.sink.hold(stop)
         return 0
@@ -241,11 +230,12 @@ cdef class Http1ServerConnection(Exchange):
         cdef const char* start = PyBytes_AS_STRING(self.data) + self.at
         cdef int result = scan_head(
             start, PyBytes_GET_SIZE(self.data) - self.at, self.max_header_bytes, self.max_headers, &head)
-        self.at += head.skipped
         if result == HEAD_MORE:
-            if self.at < PyBytes_GET_SIZE(self.data):
+            if start[head.skipped] != c"\r":    # else empty lines, which stay until it is known that they are few
+                self.at += head.skipped
                 self._go(Http1State.READING_HEAD)
             return 0
+        self.at += head.skipped
         if result != HEAD_DONE:
             self._refuse(result, head.reason)
             return 0
@@ -291,17 +281,19 @@ cdef class Http1ServerConnection(Exchange):
         self.delivered = False
         self.message_complete = False
         self.piece = None
-        if head.rewrite or head.upgrade:
+        if head.rewrite or head.hide:
             # The parser is shown a method and a version that it frames alike, and no Upgrade, after which it would
             # take content for another protocol. Offsets and length of what follows do not matter to it.
-            message = _rewritten(message, head)
+            message = message_for_parser(message, head)
+        self.at = start + size
         self.cap = self.sink.head_received(request)
+        if self.current is not request:
+            return 0        # cut off meanwhile
         if head.length > self.cap:
             self._refuse(413, b"content too large")
             return 0
         if self._feed(message):
             return 0
-        self.at = start + size
         if size > head.size or not request.has_content:
             if not self.message_complete:
                 self._refuse(400, b"the end of the message is in doubt")
@@ -409,161 +401,6 @@ cdef class Http1ServerConnection(Exchange):
         self.delivered = True
         return self.sink.request_received(self, self.current)
 
-    # ---- output
-
-    cdef int _own(self) except -1:
-        """Make the shared buffer ours: what another connection left in it is sent first."""
-        if self.out.owner is not self:
-            if self.out.owner is not None:
-                (<Http1ServerConnection> self.out.owner).flush()
-            self.out.owner = self
-        return 0
-
-    cdef int flush(self) except -1:
-        """Send what lies in the buffer."""
-        cdef bytes data
-        if self.out.owner is self and self.out.size:
-            data = self.out.take()
-            if self.sink is not None:
-                self.sink.write(data)
-        return 0
-
-    cdef bint _keeps(self, Request request, Response response):
-        """Tell whether the connection goes on after this answer."""
-        if not request.keep_alive or self.draining or response.closes:
-            return False
-        if self.state != Http1State.READING_BODY:
-            return not self.ended or self.at < PyBytes_GET_SIZE(self.data) or self.pending is not None
-        # Content that nobody reads any more is passed over when it is little and will surely come.
-        return not self.chunked and not self.owes_continue and self.left <= DISCARD_BYTES and not request.expects
-
-    cdef int _write_head(self, Request request, Response response, Py_ssize_t length, int flags) except -1:
-        self._own()
-        if request.version == 10 and not flags & HEAD_CLOSE:
-            flags |= HEAD_KEEP_ALIVE
-        return self.out.head(response._status, response.fields, length, flags)
-
-    cdef int respond(self, Request request, Response response) except -1:
-        """Send a whole answer (see Exchange). 1 = sent, 0 = too late."""
-        cdef bytes content
-        cdef Py_ssize_t length = 0
-        cdef bint keep
-        cdef int flags
-        if request is not self.current or self.answered or request is None:
-            return 0
-        keep = self._keeps(request, response)
-        flags = 0 if keep else HEAD_CLOSE
-        content = <bytes> response.content
-        if content is not None:
-            length = PyBytes_GET_SIZE(content)
-        if response._status == 204 or response._status == 304:
-            flags |= HEAD_NO_LENGTH
-            content = None
-        elif response._status == 205:
-            content = None
-            length = 0
-        elif request.is_head:
-            if length == 0 and response.declared > 0:
-                length = response.declared
-            content = None
-        self._write_head(request, response, length, flags)
-        self.answered = True
-        if content is not None:
-            if length <= JOIN_BYTES:
-                self.out.add(PyBytes_AS_STRING(content), length)
-            else:
-                self.flush()
-                self.sink.write(content)
-        self._finish(keep)
-        return 1
-
-    cdef int start(self, Request request, Response response, Py_ssize_t length) except -1:
-        """Send the head of a streamed answer (see Exchange). 1 = sent, 0 = too late."""
-        cdef int flags
-        if request is not self.current or self.answered or request is None:
-            return 0
-        request.keep_alive = self._keeps(request, response)
-        flags = 0
-        if response._status == 204 or response._status == 304 or response._status == 205:
-            self.framing = FRAMED_EMPTY
-            length = 0
-            if response._status != 205:
-                flags = HEAD_NO_LENGTH
-        elif length >= 0:
-            self.framing = FRAMED_BY_LENGTH
-        elif request.version == 11:
-            self.framing = FRAMED_BY_CHUNKS
-            flags = HEAD_CHUNKED
-        else:
-            self.framing = FRAMED_BY_CLOSE
-            flags = HEAD_NO_LENGTH
-            request.keep_alive = False
-        if request.is_head:
-            self.framing = FRAMED_EMPTY
-        if not request.keep_alive:
-            flags |= HEAD_CLOSE
-        self._write_head(request, response, length, flags)
-        self.answered = True
-        return 1 if self.pumping else 1 + self.flush()
-
-    cdef int chunk(self, Request request, bytes data) except -1:
-        """Send a piece of a streamed answer (see Exchange). 1 = taken, 0 = too late."""
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef char[24] line
-        cdef int digits
-        if request is not self.current or request is None:
-            return 0
-        if size == 0 or self.framing == FRAMED_EMPTY:
-            return 1
-        self._own()
-        if self.framing == FRAMED_BY_CHUNKS:
-            digits = snprintf(line, 24, b"%zx\r\n", size)
-            self.out.add(line, digits)
-        if size <= JOIN_BYTES:
-            self.out.add(PyBytes_AS_STRING(data), size)
-        else:
-            self.flush()
-            self.sink.write(data)
-            self._own()
-        if self.framing == FRAMED_BY_CHUNKS:
-            self.out.add(b"\r\n", 2)
-        if not self.pumping or self.out.size >= FLUSH_BYTES:
-            self.flush()
-        return 1
-
-    cdef int end(self, Request request) except -1:
-        """End a streamed answer (see Exchange). 1 = done, 0 = too late."""
-        if request is not self.current or request is None:
-            return 0
-        if self.framing == FRAMED_BY_CHUNKS:
-            self._own()
-            self.out.add(b"0\r\n\r\n", 5)
-        # What arrived of the request since the head was sent may have made it end sooner or later than it said.
-        self._finish(request.keep_alive)
-        return 1
-
-    cdef int fail(self, Request request) except -1:
-        """Break a streamed answer off (see Exchange). 1 = done, 0 = too late."""
-        if request is not self.current or request is None:
-            return 0
-        self.flush()
-        self.current = None
-        self.sink.request_ended(request)
-        self.state = Http1State.CLOSED
-        if self.framing == FRAMED_BY_CLOSE:
-            self.sink.abort()
-        else:
-            self.sink.close(False)
-        return 1
-
-    cdef bint is_open(self, Request request):
-        """Tell whether an answer to `request` can still be sent (see Exchange)."""
-        return request is not None and request is self.current and self.state != Http1State.CLOSED
-
-    cdef bint is_writable(self, Request request):
-        """Tell whether the transport takes more (see Exchange)."""
-        return not self.full or request is not self.current
-
     cdef object read_content(self, Request request):
         """Return content that has arrived (see Exchange)."""
         cdef bytes content
@@ -585,27 +422,15 @@ cdef class Http1ServerConnection(Exchange):
             self._continue()
         return None
 
-    cdef int wait(self, Request request, object waker) except -1:
-        """Call `waker()` at the next change (see Exchange)."""
-        if request is not self.current or self.state == Http1State.CLOSED:
-            waker()
-        else:
-            self.waker = waker
-        return 0
-
-    cdef int _wake(self) except -1:
-        waker = self.waker
-        if waker is not None:
-            self.waker = None
-            waker()
-        return 0
-
     # ---- ends
 
     cdef int _finish(self, bint keep) except -1:
         """The exchange is over: go on with the next, or close."""
         cdef Request request = self.current
+        if request is None:
+            return 0    # cut off while it was written
         self.current = None
+        self.answered = False
         self.body = None
         self.queue = None
         self.queued = 0
@@ -632,12 +457,9 @@ cdef class Http1ServerConnection(Exchange):
             return self.fail(request)
         if request is not None or not self.discards:
             response = plain_response(status, reason)
-            if request is not None and request.is_head:
-                self._own()
-                self.out.head(status, response.fields, PyBytes_GET_SIZE(<bytes> response.content), HEAD_CLOSE)
-            else:
-                self._own()
-                self.out.head(status, response.fields, PyBytes_GET_SIZE(<bytes> response.content), HEAD_CLOSE)
+            self._own()
+            self.out.head(status, response.fields, PyBytes_GET_SIZE(<bytes> response.content), HEAD_CLOSE)
+            if request is None or not request.is_head:
                 self.out.add(PyBytes_AS_STRING(<bytes> response.content), PyBytes_GET_SIZE(<bytes> response.content))
         self.current = None
         self.sink.refused(status)
@@ -645,33 +467,20 @@ cdef class Http1ServerConnection(Exchange):
             self.sink.request_ended(request)
         return self._shut(True)
 
-    cdef int _shut(self, bint linger) except -1:
-        """Send what is left and close; linger when the peer may still be sending."""
-        if self.state == Http1State.CLOSED:
-            return 0
-        self.flush()
-        self.state = Http1State.CLOSED
+    cdef bint _keeps(self, Request request, Response response):
+        """Tell whether the connection goes on after this answer."""
+        if not request.keep_alive or self.draining or response.closes:
+            return False
+        if self.state != Http1State.READING_BODY:
+            return not self.ended or self.at < PyBytes_GET_SIZE(self.data) or self.pending is not None
+        # Content that nobody reads any more is passed over when it is little and will surely come.
+        return not self.chunked and not self.owes_continue and self.left <= DISCARD_BYTES and not request.expects
+
+    cdef int _forget(self) except -1:
+        """Let go of what arrived."""
         self.data = b""
         self.at = 0
         self.pending = None
         self.body = None
         self.queue = None
-        self._wake()
-        self.sink.close(linger and not self.ended)
         return 0
-
-
-cdef bytes _rewritten(bytes message, Head* head):
-    """Return a copy for the parser: method POST, version 1.1, and no field named Upgrade (RFC 9112, 2.3; 9110, 7.8)."""
-    cdef bytes out = PyBytes_FromStringAndSize(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
-    cdef char* line = PyBytes_AS_STRING(out) + head.fields
-    cdef char* end = PyBytes_AS_STRING(out) + head.fields_end
-    if head.upgrade:
-        while line < end:
-            if (line[0] | 0x20) == c"u" and (line[7] == c":" or line[7] == c" "):
-                line[0] = c"X"
-            line = <char*> memchr(line, c"\n", end - line) + 1
-    if head.rewrite:
-        out = b"POST " + out[head.target:head.target_end] + (
-            b" HTTP/1.0" if head.version == 10 else b" HTTP/1.1") + out[head.fields - 2:]
-    return out

@@ -1,5 +1,7 @@
 """What a connection asks of its owner."""
 
+cimport cython
+
 from siphon_http._core.exchange cimport Exchange
 from siphon_http._core.message cimport Request
 
@@ -13,3 +15,8 @@ cdef class Sink:
     cdef int hold(self, bint stop) except -1
     cdef int close(self, bint linger) except -1
     cdef int abort(self) except -1
+
+
+@cython.final
+cdef class NoSink(Sink):
+    pass

@@ -1,6 +1,8 @@
 """What a connection asks of its owner: a base class with virtual methods, so that nothing is allocated per event."""
 
-__all__ = ["PySink", "Sink"]
+cimport cython
+
+__all__ = ["NoSink", "PySink", "Sink"]
 
 
 cdef class Sink:
@@ -37,6 +39,35 @@ cdef class Sink:
     cdef int abort(self) except -1:
         """Reset: what is not sent is dropped, so that a truncated answer cannot be taken for a whole one."""
         raise NotImplementedError
+
+
+@cython.final
+cdef class NoSink(Sink):
+    """Takes every call and does nothing: the owner of a connection that has lost its own. It has no state."""
+
+    cdef Py_ssize_t head_received(self, Request request) except -1:
+        return 0
+
+    cdef int request_received(self, Exchange exchange, Request request) except -1:
+        return 0
+
+    cdef int request_ended(self, Request request) except -1:
+        return 0
+
+    cdef int refused(self, int status) except -1:
+        return 0
+
+    cdef int write(self, bytes data) except -1:
+        return 0
+
+    cdef int hold(self, bint stop) except -1:
+        return 0
+
+    cdef int close(self, bint linger) except -1:
+        return 0
+
+    cdef int abort(self) except -1:
+        return 0
 
 
 cdef class PySink(Sink):

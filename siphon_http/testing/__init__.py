@@ -1,0 +1,28 @@
+"""What tests of siphon-http, and of what is built on it, drive its parts with."""
+
+from __future__ import annotations
+
+from siphon_http.testing.driver import (
+    BufferDriver,
+    CallbackDeadline,
+    DeadlinesDriver,
+    ExchangeDriver,
+    RecordingHandler,
+    prepare_request,
+    request_facts,
+)
+from siphon_http.testing.fakes import ManualClock, MemoryTransport, Received, RecordingSink
+
+__all__ = [
+    "BufferDriver",
+    "CallbackDeadline",
+    "DeadlinesDriver",
+    "ExchangeDriver",
+    "ManualClock",
+    "MemoryTransport",
+    "Received",
+    "RecordingHandler",
+    "RecordingSink",
+    "prepare_request",
+    "request_facts",
+]

@@ -26,7 +26,6 @@ class _Target(Protocol):
 class BufferDriver:
     """Makes a loop's output buffer, and calls it as a protocol does."""
 
-    def __init__(self) -> None: ...
     @property
     def buffer(self) -> object: ...
     @property

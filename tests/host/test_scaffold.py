@@ -1,6 +1,9 @@
 import os
+import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,27 @@ def test_the_files_are_good_configuration_and_good_python(tmp_path):
     parsed = parse(tmp_path / "siphon.yaml")
     assert (parsed.problems, parsed.warnings) == ([], [])
     assert parsed.extensions == {"http": tmp_path / "http.yaml"}
+
+
+@pytest.mark.wire
+def test_what_new_writes_is_served_and_ends_as_soon_as_it_is_idle(project):
+    pytest.importorskip("siphon_http.extension")
+    project.install("http", "siphon_http.extension:extension")
+    for path in create(project.folder / "hello"):
+        project.write(path.name, path.read_text())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process, lines = project.serving(PORT=str(port))
+    assert len(lines) <= 4
+    assert f"curl http://127.0.0.1:{port}/hello/world" in "\n".join(lines)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"http://127.0.0.1:{port}/hello/world", timeout=5) as answer:
+        assert answer.read() == b"hi world"
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "drained in 0." in out
 
 
 @pytest.mark.wire

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"settings", "errors"},
     "certs": {"errors"},
     "_core": {"errors"},
-    "task": set(),
+    "task": {"_core"},
     "threads": set(),
     "protocol": {"_core", "errors"},
     "registry": {"_core", "errors"},
