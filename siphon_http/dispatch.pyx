@@ -313,14 +313,14 @@ cdef class Dispatcher(Handler):
 
     def _slow_step(self, coroutine, seconds):
         """A step after an await held the loop: say where the coroutine waits now, which is behind what held it."""
-        code = None
-        where = "a handler"
+        where = "its place is not known"
         while coroutine is not None:
-            code = getattr(coroutine, "cr_code", code)
-            frame = getattr(coroutine, "cr_frame", None)
+            code = getattr(coroutine, "cr_code", None)
             if code is not None and not code.co_filename.endswith(".pyx"):
-                where = f"{code.co_filename}:{frame.f_lineno if frame is not None else code.co_firstlineno}"
-            coroutine = getattr(coroutine, "cr_await", None)
+                frame = coroutine.cr_frame
+                where = f"{code.co_filename}:{code.co_firstlineno if frame is None else frame.f_lineno}"
+                break
+            coroutine = getattr(coroutine, "cr_await", None)    # our own middleware chain: look inside
         self._slow("a handler", where, seconds)
 
     # ---- life

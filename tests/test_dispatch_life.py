@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import threading
 import time
@@ -400,3 +401,23 @@ def test_a_loop_that_closes_with_handlers_running_says_nothing(loop: str, caplog
     site.play(scenario, loop)
     assert watched.entered == 1 and not site.dispatcher.running
     assert not said(caplog)
+
+
+def test_a_later_step_that_holds_the_loop_is_logged_with_its_line(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+
+    @site.route("/")
+    async def late(req: Any) -> Response:
+        await asyncio.sleep(0)
+        time.sleep(0.12)
+        await asyncio.sleep(0)
+        return Response(200)
+
+    async def scenario() -> None:
+        for _ in range(2):
+            assert (await site.ask("GET", "/")).status == 200
+
+    site.play(scenario)
+    (text,) = said(caplog, logging.WARNING)
+    line = inspect.getsourcelines(late)[1] + 4  # where it waits now: behind the call that blocked
+    assert text.startswith("a handler held the loop for 1") and f"{__file__}:{line}" in text

@@ -357,6 +357,35 @@ cdef int _discard(list fields, str name) except -1:
     return 0
 
 
+cdef char* _write_fields(char* p, list fields, Py_ssize_t count, int flags, bint* dated) except NULL:
+    """Write checked fields, but those that frame the message; there is room. Returns the place behind them."""
+    cdef Py_ssize_t i, name_size, value_size
+    cdef const char* name
+    for i in range(0, count, 2):
+        name = <const char*> PyUnicode_DATA(fields[i])
+        name_size = PyUnicode_GET_LENGTH(fields[i])
+        if name_size == 14 and memcmp(name, b"content-length", 14) == 0:
+            continue
+        if name_size == 17 and memcmp(name, b"transfer-encoding", 17) == 0:
+            continue
+        if name_size == 10 and memcmp(name, b"connection", 10) == 0 and flags & (HEAD_CLOSE | HEAD_KEEP_ALIVE):
+            continue
+        if name_size == 4 and memcmp(name, b"date", 4) == 0:
+            dated[0] = True
+        value_size = PyUnicode_GET_LENGTH(fields[i + 1])
+        memcpy(p, name, name_size)
+        p += name_size
+        p[0] = c":"
+        p[1] = c" "
+        p += 2
+        memcpy(p, PyUnicode_DATA(fields[i + 1]), value_size)
+        p += value_size
+        p[0] = c"\r"
+        p[1] = c"\n"
+        p += 2
+    return p
+
+
 @cython.final
 cdef class OutBuffer:
     """Bytes on their way out, one buffer per loop; it is empty between two reads.
@@ -402,10 +431,9 @@ cdef class OutBuffer:
         HeadFlags. Content-Length, Transfer-Encoding and Connection are written from what is true; a script's own are
         left out here (dispatch has compared them with the content).
         """
-        cdef Py_ssize_t i, name_size, value_size
+        cdef Py_ssize_t i
         cdef Py_ssize_t total = 256
         cdef Py_ssize_t count = 0 if fields is None else len(fields)
-        cdef const char* name
         cdef bint dated = False
         cdef char* p
         cdef time_t now
@@ -414,28 +442,7 @@ cdef class OutBuffer:
         p = self.room(total)
         memcpy(p, STATUS_LINES[status - 200], STATUS_SIZES[status - 200])
         p += STATUS_SIZES[status - 200]
-        for i in range(0, count, 2):
-            name = <const char*> PyUnicode_DATA(fields[i])
-            name_size = PyUnicode_GET_LENGTH(fields[i])
-            if name_size == 14 and memcmp(name, b"content-length", 14) == 0:
-                continue
-            if name_size == 17 and memcmp(name, b"transfer-encoding", 17) == 0:
-                continue
-            if name_size == 10 and memcmp(name, b"connection", 10) == 0 and flags & (HEAD_CLOSE | HEAD_KEEP_ALIVE):
-                continue
-            if name_size == 4 and memcmp(name, b"date", 4) == 0:
-                dated = True
-            value_size = PyUnicode_GET_LENGTH(fields[i + 1])
-            memcpy(p, name, name_size)
-            p += name_size
-            p[0] = c":"
-            p[1] = c" "
-            p += 2
-            memcpy(p, PyUnicode_DATA(fields[i + 1]), value_size)
-            p += value_size
-            p[0] = c"\r"
-            p[1] = c"\n"
-            p += 2
+        p = _write_fields(p, fields, count, flags, &dated)
         if flags & HEAD_CHUNKED:
             memcpy(p, b"transfer-encoding: chunked\r\n", 28)
             p += 28

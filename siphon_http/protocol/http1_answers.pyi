@@ -2,8 +2,9 @@
 
 from enum import IntEnum
 
-from siphon_http._core.exchange import Exchange
 from typing_extensions import disjoint_base
+
+from siphon_http._core.exchange import Exchange
 
 __all__ = ["Http1Answers", "Http1State"]
 

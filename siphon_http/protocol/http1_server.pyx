@@ -49,6 +49,32 @@ cdef inline str _method(const char* data, Py_ssize_t size):
     return PyUnicode_DecodeASCII(data, size, NULL)
 
 
+cdef Request _request(bytes message, Head* head):
+    """Make the request of a scanned head, message[0:head.size]: offsets, no strings but the method."""
+    cdef Request request = Request.__new__(Request)
+    if PyBytes_GET_SIZE(message) - head.size > PIN_BYTES:
+        request.head = PyBytes_FromStringAndSize(PyBytes_AS_STRING(message), head.size)
+    else:
+        request.head = message
+    request.method = _method(PyBytes_AS_STRING(message), head.method_end)
+    request.is_head = head.method_end == 4 and memcmp(PyBytes_AS_STRING(message), b"HEAD", 4) == 0
+    request.version = head.version
+    request.target = head.target
+    request.target_end = head.target_end
+    request.path = head.path
+    request.path_end = head.path_end
+    request.query = head.query
+    request.query_end = head.query_end
+    request.authority = head.authority
+    request.authority_end = head.authority_end
+    request.fields = head.fields
+    request.fields_end = head.fields_end
+    request.keep_alive = not head.close and (head.version == 11 or head.keep)
+    request.has_content = head.length > 0 or head.length == LENGTH_CHUNKED
+    request.expects = head.expects and request.has_content
+    return request
+
+
 @cython.final
 cdef class Http1ServerConnection(Http1Answers):
     """Server side of one HTTP/1.1 connection (RFC 9112).
@@ -243,7 +269,7 @@ cdef class Http1ServerConnection(Http1Answers):
 
     cdef int _begin(self, Head* head) except -1:
         """Make the request of a scanned head, let httptools judge it, and deliver it or begin its content."""
-        cdef Request request = Request.__new__(Request)
+        cdef Request request
         cdef bytes data = self.data
         cdef Py_ssize_t start = self.at
         cdef Py_ssize_t total = PyBytes_GET_SIZE(data)
@@ -256,26 +282,7 @@ cdef class Http1ServerConnection(Http1Answers):
             message = data
         else:
             message = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, size)
-        if PyBytes_GET_SIZE(message) - head.size > PIN_BYTES:
-            request.head = PyBytes_FromStringAndSize(PyBytes_AS_STRING(message), head.size)
-        else:
-            request.head = message
-        request.method = _method(PyBytes_AS_STRING(message), head.method_end)
-        request.is_head = head.method_end == 4 and memcmp(PyBytes_AS_STRING(message), b"HEAD", 4) == 0
-        request.version = head.version
-        request.target = head.target
-        request.target_end = head.target_end
-        request.path = head.path
-        request.path_end = head.path_end
-        request.query = head.query
-        request.query_end = head.query_end
-        request.authority = head.authority
-        request.authority_end = head.authority_end
-        request.fields = head.fields
-        request.fields_end = head.fields_end
-        request.keep_alive = not head.close and (head.version == 11 or head.keep)
-        request.has_content = head.length > 0 or head.length == LENGTH_CHUNKED
-        request.expects = head.expects and request.has_content
+        request = _request(message, head)
         self.current = request
         self.answered = False
         self.delivered = False

@@ -9,12 +9,12 @@ from siphon_http._core.headers cimport OutBuffer
 
 @cython.final
 cdef class BufferDriver:
-    cdef readonly OutBuffer buffer
+    cdef readonly OutBuffer buffer         # what is driven
 
 
 @cython.final
 cdef class ExchangeDriver:
-    cdef readonly Exchange exchange
+    cdef readonly Exchange exchange         # what is driven
 
 
 @cython.final
@@ -29,4 +29,4 @@ cdef class CallbackDeadline(Deadline):
 
 @cython.final
 cdef class DeadlinesDriver:
-    cdef readonly Deadlines deadlines
+    cdef readonly Deadlines deadlines       # what is driven

@@ -1,0 +1,454 @@
+"""Server side of one HTTP/2 connection (RFC 9113), sans-IO: bytes in, calls on a sink out.
+
+    PREFACE -> OPEN -> DRAINING -> CLOSED
+
+h2 judges every frame. They are cut out of the stream here and handed to it one by one, so that what we do about a frame
+is done before the next, and the events of a good frame do not depend on a bad one that came in the same read. Beside
+h2's rules there are limits: on what is buffered, on streams, and on frames that cost us more than the peer.
+What h2 is not shown, and why, stands in http2_judge; a RST_STREAM for an idle stream, which it lets pass, is caught here.
+
+Nothing that the peer does is raised: it is answered, the stream or the connection is closed, and the sink is told.
+"""
+
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcmp, memset
+
+from collections import deque
+
+from h2.events import (
+    DataReceived, PingAckReceived, RemoteSettingsChanged, RequestReceived, StreamEnded, StreamReset, TrailersReceived,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+from hpack import Decoder
+
+from siphon_http._core.body cimport BodyAccumulator
+from siphon_http._core.headers cimport OutBuffer
+from siphon_http._core.message cimport Request, plain_response
+from siphon_http.protocol.http2_flood cimport FLOOD_RESET, FLOOD_STRAY, FloodMeter, flood_counts, flood_kind
+from siphon_http.protocol.http2_head cimport MALFORMED, FieldDecoder, Http2Head, build_request, is_trailer_section
+from siphon_http.protocol.http2_judge cimport (
+    CANCEL, CONTINUATION, DATA, ENHANCE_YOUR_CALM, FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM, FLAG_PADDED, FRAME_BYTES,
+    FRAME_HEAD, FRAME_SIZE_ERROR, GOAWAY, HEADERS, LAST_STREAM, NO_ERROR, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM,
+    RST_STREAM, SETTINGS, frame_number, goaway_frame, known_settings, new_judge,
+)
+from siphon_http.protocol.http2_stream cimport Http2Flow, Http2State, Http2Stream
+from siphon_http.protocol.sink cimport NoSink, Sink
+
+__all__ = ["Http2ServerConnection"]
+
+cdef bytes CLIENT_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+cdef Py_ssize_t QUEUE_BYTES = 65536     # raw bytes kept while the transport is full
+cdef Py_ssize_t FLUSH_BYTES = 65536     # output is written at the latest when it is this many bytes
+cdef Py_ssize_t SMALL_BYTES = 64        # DATA with less content is worth counting
+cdef int BLOCK_FRAMES = 60              # CONTINUATION frames of one field block; h2 has a limit just above
+cdef bytes DRAIN_PING = b"draining"
+
+
+@cython.final
+cdef class Http2ServerConnection(Http2Flow):
+    """Server side of one HTTP/2 connection (RFC 9113).
+
+    sink: the owner. out: the loop's output buffer. max_header_bytes, max_headers: of one request, as bytes that RFC
+    9113, 6.5.2 counts and as field lines (431). max_streams: requests at once; more are refused. window: content that
+    a request may send ahead, bytes. write_timeout: seconds that an answer may wait for the client's window without any
+    progress. Times are arguments, in seconds on the owner's clock. Belongs to one thread.
+    """
+
+    def __cinit__(self, Sink sink not None, OutBuffer out not None, Py_ssize_t max_header_bytes=65536,
+                  int max_headers=128, int max_streams=128, int window=65535, double write_timeout=30.0):
+        self.sink = sink
+        self.out = out
+        self.max_header_bytes = max_header_bytes
+        self.max_headers = max_headers
+        self.max_streams = max_streams
+        self.write_timeout = write_timeout
+        self.state = Http2State.PREFACE
+        self.streams = {}
+        self.ready = deque()
+        self.outbox = []
+        self.inbox = bytearray()
+        self.decoder = FieldDecoder(Decoder())
+        # Between the two limits a request is answered 431; beyond the second one nothing is decoded any more, and with
+        # that the compression state is lost.
+        self.decoder.max_header_list_size = 2 * max_header_bytes
+        self.connection = new_judge(max_streams, max_header_bytes, window, self.decoder)
+        memset(&self.meter, 0, sizeof(FloodMeter))
+
+    # ---- input
+
+    cpdef int receive_data(self, bytes data, double now=0) except -1:
+        """Parse `data`, any split. What the peer does wrong is answered, closed and reported; nothing is raised."""
+        if self.state == Http2State.CLOSED:
+            return 0
+        self.now = now
+        self.inbox += data
+        return self._pump()
+
+    cpdef int receive_eof(self) except -1:
+        """The peer has sent its last byte; requests that are complete are still answered."""
+        self.ended = True
+        return self._pump()
+
+    cpdef int pause(self) except -1:
+        """The transport takes no more for now."""
+        self.full = True
+        return 0
+
+    cpdef int resume(self) except -1:
+        """The transport takes more again."""
+        self.full = False
+        return self._pump()
+
+    cpdef bint is_quiet(self):
+        """Tell whether nothing of a request has arrived and nothing is under way."""
+        return not self.streams and not self.is_reading_head()
+
+    cpdef bint is_reading_head(self):
+        """Tell whether a frame or a field block has begun and not ended."""
+        return self.in_block or PyByteArray_GET_SIZE(self.inbox) > self.at
+
+    cdef int _pump(self) except -1:
+        """Handle the frames that have arrived, then send what is due."""
+        cdef Http2Stream stream
+        if self.pumping or self.state == Http2State.CLOSED:
+            return 0
+        self.pumping = True
+        try:
+            while not self.full and self.state != Http2State.CLOSED and self._read_frame():
+                self._collect()
+                if self.outbox_size >= FLUSH_BYTES:
+                    self._flush(False)
+            del self.inbox[:self.at]
+            self.at = 0
+            if self.ended and not self.full:
+                for stream in list(self.streams.values()):
+                    if not stream.complete:
+                        stream._break(CANCEL)
+            if self.state != Http2State.CLOSED:
+                self._send()
+        finally:
+            self.pumping = False
+        if self.state == Http2State.CLOSED:
+            return 0
+        self._flush(False)
+        self._hold()
+        return self._after()
+
+    cdef int _hold(self) except -1:
+        """Stop reading while the transport takes nothing and much waits here, and go on when it does."""
+        cdef bint stop = self.full and PyByteArray_GET_SIZE(self.inbox) >= QUEUE_BYTES
+        if stop != self.held:
+            self.held = stop
+            self.sink.hold(stop)
+        return 0
+
+    cdef int _read_frame(self) except -1:
+        """Handle the next frame. Returns 0 when more bytes are needed, or nothing more can be done."""
+        cdef const char* data = PyByteArray_AS_STRING(self.inbox) + self.at
+        cdef Py_ssize_t waiting = PyByteArray_GET_SIZE(self.inbox) - self.at
+        cdef Py_ssize_t size
+        if self.state == Http2State.PREFACE:
+            return self._read_preface(data, waiting)
+        if waiting < FRAME_HEAD:
+            return 0
+        size = frame_number(data) >> 8
+        if size > FRAME_BYTES:
+            self._terminate(FRAME_SIZE_ERROR, False)
+            return 0
+        size += FRAME_HEAD
+        if waiting < size:
+            return 0
+        self.at += size
+        self._frame(<unsigned char> data[3], <unsigned char> data[4], frame_number(data + 5) & LAST_STREAM,
+                    PyBytes_FromStringAndSize(data, size))
+        return self.state != Http2State.CLOSED
+
+    cdef int _read_preface(self, const char* data, Py_ssize_t size) except -1:
+        """Check the client's preface as far as it is here (RFC 9113, 3.4). Returns 1 when it is whole."""
+        cdef Py_ssize_t whole = PyBytes_GET_SIZE(CLIENT_PREFACE)
+        if memcmp(data, PyBytes_AS_STRING(CLIENT_PREFACE), min(size, whole)) != 0:
+            self._terminate(PROTOCOL_ERROR, False)
+            return 0
+        if size < whole:
+            return 0
+        self.at += whole
+        self.connection.receive_data(CLIENT_PREFACE)
+        self._go(Http2State.OPEN)
+        return 1
+
+    cdef int _frame(self, int kind, int flags, unsigned int id, bytes frame) except -1:
+        """Handle one whole frame."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(frame) - FRAME_HEAD
+        if not self.greeted and (kind != SETTINGS or flags & FLAG_ACK):
+            return self._terminate(PROTOCOL_ERROR, False)
+        self.greeted = True
+        if self._is_flood(kind, flags, id, frame):
+            return self._terminate(ENHANCE_YOUR_CALM, False)
+        if kind == CONTINUATION and self.in_block:
+            self.in_block = not flags & FLAG_END_HEADERS
+        elif not self.in_block:
+            if kind > CONTINUATION:
+                return 0
+            if kind == HEADERS:
+                self.in_block = not flags & FLAG_END_HEADERS
+                self.continuations = 0
+                self.block_bytes = size
+            elif kind == GOAWAY:
+                if id != 0 or size < 8:
+                    return self._terminate(PROTOCOL_ERROR if id else FRAME_SIZE_ERROR, False)
+                self.leaving = True
+                return 0
+            elif kind == PUSH_PROMISE or kind == RST_STREAM and size == 4 and (
+                    id > <unsigned int> self.highest_stream or id % 2 == 0):
+                return self._terminate(PROTOCOL_ERROR, False)
+            elif kind == SETTINGS and id == 0 and not flags & FLAG_ACK and size % 6 == 0:
+                frame = known_settings(frame)
+        try:
+            events = self.connection.receive_data(frame)
+        except ProtocolError:
+            return self._terminate(PROTOCOL_ERROR, True)
+        self.highest_stream = self.connection.highest_inbound_stream_id
+        return self._events(events)
+
+    cdef bint _is_flood(self, int kind, int flags, unsigned int id, bytes frame):
+        """Count a frame; tell whether there were too many of its kind."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(frame) - FRAME_HEAD
+        if kind == HEADERS:
+            return False
+        if kind == CONTINUATION:
+            self.continuations += 1
+            self.block_bytes += size
+            return self.continuations > BLOCK_FRAMES or self.block_bytes > 2 * self.max_header_bytes + FRAME_BYTES
+        if kind == DATA:
+            if flags & FLAG_PADDED and size:
+                size -= 1 + <unsigned char> PyBytes_AS_STRING(frame)[FRAME_HEAD]
+            if int(id) not in self.streams:
+                return flood_counts(&self.meter, FLOOD_STRAY, self.now)
+            if size >= SMALL_BYTES or flags & FLAG_END_STREAM:
+                return False
+        return flood_counts(&self.meter, flood_kind(kind), self.now)
+
+    cdef int _events(self, list events) except -1:
+        """Act on what h2 made of a frame."""
+        cdef Http2Stream stream
+        for event in events:
+            if self.state == Http2State.CLOSED:
+                return 0
+            kind = type(event)
+            if kind is RequestReceived:
+                self._request(event.stream_id, event.stream_ended is not None)
+            elif kind is PingAckReceived:
+                if self.warned and event.ping_data == DRAIN_PING and self.state == Http2State.OPEN:
+                    self._drain_now()
+            elif kind is RemoteSettingsChanged:
+                for stream in self.streams.values():
+                    self._enqueue(stream)   # its window may have grown
+            elif kind is StreamReset and not event.remote_reset and flood_counts(&self.meter, FLOOD_RESET, self.now):
+                return self._terminate(ENHANCE_YOUR_CALM, False)
+            else:
+                stream = <Http2Stream> self.streams.get(getattr(event, "stream_id", 0))
+                if stream is None:
+                    continue
+                if kind is DataReceived:
+                    stream._receive(event.data, event.flow_controlled_length)
+                elif kind is StreamEnded:
+                    stream._end_content()
+                elif kind is WindowUpdated:
+                    self._enqueue(stream)
+                elif kind is StreamReset:
+                    stream._lose()
+                elif kind is TrailersReceived and not is_trailer_section(self.decoder.take()):
+                    self._reject(stream.id, PROTOCOL_ERROR)
+                    stream._lose()
+        return 0
+
+    cdef int _request(self, int id, bint ended) except -1:
+        """A request's fields are complete."""
+        cdef Http2Head head
+        cdef Http2Stream stream
+        cdef Request request
+        cdef list fields = self.decoder.take()
+        if self.state != Http2State.OPEN or len(self.streams) + self.abandoned >= self.max_streams:
+            return self._reject(id, REFUSED_STREAM)
+        request = build_request(fields, ended, self.max_header_bytes, self.max_headers, &head)
+        if head.refusal == MALFORMED:
+            self.sink.refused(400)
+            return self._reject(id, PROTOCOL_ERROR)
+        stream = Http2Stream.__new__(Http2Stream, self, id)
+        stream.request = request
+        stream.expected = head.length
+        stream.complete = ended
+        self.streams[id] = stream
+        if head.refusal:
+            return stream._refuse(head.refusal, head.reason)
+        return self._begin(stream, request, ended)
+
+    cdef int _begin(self, Http2Stream stream, Request request, bint ended) except -1:
+        """Tell the owner of a request; deliver it, or prepare for its content."""
+        stream.known = True
+        stream.cap = self.sink.head_received(request)
+        if stream.request is None:
+            return 0
+        if stream.expected > stream.cap:
+            return stream._refuse(413, b"content too large")
+        stream.owes_continue = request.expects
+        if ended:
+            return stream._deliver()
+        if request.streams:
+            stream.queue = []
+            return stream._deliver()
+        stream.body = BodyAccumulator(stream.cap)
+        return stream._ask() if stream.owes_continue else 0
+
+    cdef int _reject(self, int id, int code) except -1:
+        """Reset a stream for what the peer did; a peer that makes us do so too often has to go (CVE-2025-8671)."""
+        try:
+            self.connection.reset_stream(id, code)
+        except ProtocolError:
+            pass        # it is closed: the answer was complete, and so was the request
+        if flood_counts(&self.meter, FLOOD_RESET, self.now):
+            return self._terminate(ENHANCE_YOUR_CALM, False)
+        return 0
+
+    # ---- time
+
+    cpdef int arm(self, Request request, double due) except -1:
+        """Let the time of `request` be over at `due`; 0: never. Does nothing when its exchange has ended."""
+        cdef Http2Stream stream = self._stream_of(request)
+        if stream is not None:
+            stream.due = due
+        return 0
+
+    cpdef double expire(self, double now) except? -1:
+        """End what is over by `now`: requests that were armed, and answers that the client does not take.
+
+        Returns the time to call again, 0 when there is none.
+        """
+        cdef Http2Stream stream
+        cdef double first = 0
+        for stream in list(self.streams.values()):
+            if 0 < stream.due <= now or stream.due == 0 and stream.pending:
+                self._expired(stream, now)
+        for stream in self.streams.values():
+            if stream.due > 0 and (first == 0 or stream.due < first):
+                first = stream.due
+        return first
+
+    cdef int _expired(self, Http2Stream stream, double now) except -1:
+        """The time of one stream is over: of its request, or of an answer to be taken."""
+        cdef bint waited = stream.due > 0 and stream.answered
+        stream.due = 0
+        if not stream.answered and stream.request is not None:
+            return self.time_out(stream.request)
+        if stream.pending and waited and not stream.moved:
+            stream._break(CANCEL)
+            return self._settle()
+        if stream.pending:
+            stream.moved = False
+            stream.due = now + self.write_timeout
+        return 0
+
+    cpdef int time_out(self, Request request=None) except -1:
+        """The time of `request` is over: 408 while it still arrives, 504 after. Without one: that of the connection."""
+        cdef Http2Stream stream
+        if self.state == Http2State.CLOSED:
+            return 0
+        if request is None:
+            return self._drain_now()
+        stream = self._stream_of(request)
+        if stream is None or stream.answered:
+            return 0
+        if not stream.complete:
+            stream._refuse(408, b"request timeout")
+        else:
+            stream._answer(plain_response(504, b"gateway timeout"))
+        return 0
+
+    cdef Http2Stream _stream_of(self, Request request):
+        """Return the stream whose exchange `request` is the token of, or None."""
+        cdef Http2Stream stream
+        for stream in reversed(self.streams.values()):
+            if stream.request is request:
+                return stream
+        return None
+
+    # ---- ends
+
+    cpdef int drain(self) except -1:
+        """Finish what is in flight, then close (RFC 9113, 6.8).
+
+        The peer is told first that the end is near, and takes no further stream for refused until it has answered; a
+        second call does not wait for that any longer.
+        """
+        if self.state != Http2State.OPEN or self.warned:
+            return self._drain_now()
+        self.warned = True
+        self._collect()
+        self._put(goaway_frame(LAST_STREAM, NO_ERROR))
+        self.connection.ping(DRAIN_PING)
+        return self._settle()
+
+    cdef int _drain_now(self) except -1:
+        """Take no more streams, and close once those in flight have ended."""
+        if self.state == Http2State.PREFACE:
+            return self._close()
+        if self.state == Http2State.OPEN:
+            self._go(Http2State.DRAINING)
+            self._collect()
+            self._put(goaway_frame(self.highest_stream, NO_ERROR))
+        return self._settle()
+
+    cdef int _after(self) except -1:
+        """Close when nothing is in flight and nothing more can come."""
+        if not self.streams and self.state != Http2State.CLOSED:
+            if self.state == Http2State.DRAINING:
+                return self._close()
+            if self.leaving or self.ended and not self.full:
+                return self._drain_now()
+        return 0
+
+    cdef int _close(self) except -1:
+        """Close once everything is sent; what the peer still sends is passed over, lest it resets the connection."""
+        self._go(Http2State.CLOSED)
+        self._flush(True)
+        self.sink.close(not self.ended)
+        return 0
+
+    cdef int _lose_all(self) except -1:
+        """Every exchange is over."""
+        cdef Http2Stream stream
+        for stream in list(self.streams.values()):
+            stream._lose()
+        return 0
+
+    cdef int _terminate(self, int code, bint told) except -1:
+        """The peer broke a rule or a limit: end the connection (RFC 9113, 5.4.1). told: h2 has said so already."""
+        if self.state == Http2State.CLOSED:
+            return 0
+        if not told:
+            self.connection.close_connection(code)
+        self._go(Http2State.CLOSED)
+        self._lose_all()
+        self._flush(True)
+        self.sink.refused(400)
+        self.sink.close(not self.ended)
+        return 0
+
+    cpdef list detach(self):
+        """Forget the owner: the connection is gone. Returns the requests whose exchanges were cut off."""
+        cdef list requests = [
+            (<Http2Stream> one).request for one in self.streams.values()
+            if (<Http2Stream> one).request is not None and (<Http2Stream> one).known]
+        self.state = Http2State.CLOSED
+        self.sink = NoSink.__new__(NoSink)
+        self._lose_all()
+        self.outbox.clear()
+        self.outbox_size = 0
+        self.inbox.clear()
+        self.at = 0
+        # h2 holds its own bound methods here; without this it would wait for the cyclic collector.
+        self.connection._frame_dispatch_table.clear()
+        return requests

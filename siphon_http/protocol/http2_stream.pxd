@@ -1,0 +1,101 @@
+"""Streams of one HTTP/2 connection, and what they share: windows, turns, output."""
+
+cimport cython
+
+from siphon_http._core.body cimport BodyAccumulator
+from siphon_http._core.exchange cimport Exchange
+from siphon_http._core.headers cimport OutBuffer
+from siphon_http._core.message cimport Request, Response
+from siphon_http.protocol.http2_flood cimport FloodMeter
+from siphon_http.protocol.sink cimport Sink
+
+
+cpdef enum Http2State:
+    PREFACE = 0         # the client's preface has not arrived whole
+    OPEN = 1
+    DRAINING = 2        # the last GOAWAY is sent: streams in flight finish, new ones are refused
+    CLOSED = 3
+
+
+cdef class Http2Flow:
+    # Stream table, send windows and output have this one owner; whoever sends frames beside h2 does it through here.
+    cdef readonly Http2State state      # changed by `_go`, by its table; any state may become CLOSED
+    cdef readonly object connection     # h2.connection.H2Connection: every frame goes through it
+    cdef readonly dict streams          # streams that are not over: id -> Http2Stream
+    cdef readonly int abandoned         # streams that are over while their handler still runs; they count as open
+    cdef readonly long long sent_bytes  # content sent so far, of all streams
+    cdef Sink sink                      # owner; one that does nothing once detached
+    cdef OutBuffer out                  # shared by all connections of the loop; its Date line is ours too
+    cdef object ready                   # deque of streams with content to send, in the order of their turns
+    cdef list outbox                    # bytes that leave with the next write
+    cdef Py_ssize_t outbox_size         # bytes in it
+    cdef bint full                      # the transport takes no more
+    cdef bint pumping                   # input or output is under way; it ends with a flush
+    cdef Py_ssize_t buffered            # content of requests that is kept until their exchanges end, bytes
+    cdef bint withheld                  # a stream waits for window because too much is buffered
+    cdef FloodMeter meter               # what the peer did that costs us more than itself
+    cdef double write_timeout           # seconds that an answer may wait for the peer's window without any progress
+
+    cdef int _go(self, Http2State state) except -1
+    cdef int _collect(self) except -1
+    cdef int _put(self, bytes frame) except -1
+    cdef int _flush(self, bint anyway) except -1
+    cdef int _settle(self) except -1
+    cdef int _send(self) except -1
+    cdef int _send_some(self, Http2Stream stream, Py_ssize_t window) except -1
+    cdef int _enqueue(self, Http2Stream stream) except -1
+    cdef int _write_head(self, Http2Stream stream, Response response, Py_ssize_t length, bint ends) except -1
+    cdef bytes _date(self)
+    cdef int _sent(self, Http2Stream stream) except -1
+    cdef int _acknowledge(self, Http2Stream stream, Py_ssize_t size) except -1
+    cdef int _grant(self, Http2Stream stream) except -1
+    cdef int _relieve(self) except -1
+    cdef int _reset(self, Http2Stream stream, int code) except -1
+    cdef int _drop(self, Http2Stream stream) except -1
+    cdef int _after(self) except -1
+
+
+@cython.final
+cdef class Http2Stream(Exchange):
+    cdef readonly int id            # odd, as the client chose it
+    cdef readonly double due        # when its time is over, seconds on the owner's clock; 0 = never
+    cdef Http2Flow flow             # the connection that it belongs to
+    cdef Request request            # request whose exchange is not over, or None
+    cdef bint known                 # the sink was told of the request, and will be told of its end
+    cdef bint runs                  # the request was delivered, and its handler has not come to an end
+    cdef bint abandoned             # it counts in `flow.abandoned`
+    # The request's content:
+    cdef Py_ssize_t expected        # Content-Length, or -1
+    cdef Py_ssize_t received        # bytes that have arrived
+    cdef Py_ssize_t cap             # largest content accepted, bytes
+    cdef bint complete              # the peer has ended its side
+    cdef bint owes_continue         # 100 (Continue) is due once the content is wanted
+    cdef BodyAccumulator body       # content in pieces for a request that is buffered, or None
+    cdef list queue                 # content in pieces for a request that streams, or None
+    cdef Py_ssize_t kept            # bytes that count in `flow.buffered`
+    cdef Py_ssize_t unacknowledged  # bytes that the peer was not yet given new window for
+    # The answer:
+    cdef bint answered              # its head is sent
+    cdef bint is_empty              # HEAD, 204, 304: no content whatever the script sends
+    cdef object pieces              # deque of bytes objects as the handler gave them, not copied; or None
+    cdef Py_ssize_t offset          # bytes of the first piece that are sent
+    cdef Py_ssize_t pending         # bytes that wait for window or room
+    cdef bint ends                  # nothing follows the pieces
+    cdef bint finished              # END_STREAM is sent
+    cdef bint is_ready              # it is in `flow.ready`
+    cdef bint moved                 # something of it was sent since `expire` last looked
+    cdef list wakers                # who waits for content or room, or None
+
+    cdef int _receive(self, bytes data, Py_ssize_t flow_size) except -1
+    cdef int _end_content(self) except -1
+    cdef int _deliver(self) except -1
+    cdef int _refuse(self, int status, const char* reason) except -1
+    cdef int _answer(self, Response response) except -1
+    cdef int _over(self) except -1
+    cdef int _lose(self) except -1
+    cdef int _break(self, int code) except -1
+    cdef int _handler_ended(self) except -1
+    cdef int _ask(self) except -1
+    cdef int _append(self, bytes data) except -1
+    cdef bytes _take(self, Py_ssize_t size)
+    cdef int _wake(self) except -1

@@ -1,0 +1,488 @@
+"""Streams of one HTTP/2 connection, and what they share: windows, turns, output (RFC 9113, sections 5 and 6.9).
+
+    Http2Flow      stream table, turns, output; base of Http2ServerConnection, which adds the input
+    Http2Stream    the Exchange of one request
+
+An answer's content is never copied while it waits: a stream keeps the handler's bytes objects and cuts a frame from
+them when it has a turn and a window. Streams take turns of one frame each.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+
+from collections import deque
+
+from h2.exceptions import ProtocolError
+
+from siphon_http.errors import LocalProtocolError, RemoteProtocolError
+
+from siphon_http._core.body cimport BodyAccumulator
+from siphon_http._core.exchange cimport Exchange
+from siphon_http._core.headers cimport HEAD_NO_LENGTH
+from siphon_http._core.message cimport Request, Response, plain_response
+from siphon_http.protocol.http2_flood cimport FLOOD_RESET, FLOOD_WINDOW, flood_forgives
+from siphon_http.protocol.http2_head cimport answer_fields
+from siphon_http.protocol.http2_judge cimport FRAME_BYTES, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR
+
+__all__ = ["Http2Flow", "Http2State", "Http2Stream"]
+
+# Allowed transitions: bit n of TRANSITIONS[state] allows state n.
+cdef unsigned char[4] TRANSITIONS = [0b1010, 0b1100, 0b1000, 0b1000]
+
+cdef Py_ssize_t FLUSH_BYTES = 65536     # output is written at the latest when it is this many bytes
+cdef Py_ssize_t QUEUE_BYTES = 32768     # of a streamed answer: more has to wait for the client
+cdef Py_ssize_t BUFFER_BYTES = 4194304  # content buffered for all requests; beyond it the oldest goes on alone
+cdef Py_ssize_t USEFUL_BYTES = 1024     # a frame of this size was worth the WINDOW_UPDATE frames that allowed it
+
+
+
+cdef class Http2Flow:
+    """What the streams of one connection share. Belongs to one thread."""
+
+    cdef int _go(self, Http2State state) except -1:
+        if not TRANSITIONS[<int> self.state] >> <int> state & 1 and state != self.state:
+            raise LocalProtocolError(f"no way from {self.state} to {state}")
+        self.state = state
+        return 0
+
+    # ---- output
+
+    cdef int _collect(self) except -1:
+        """Take what h2 has to send into the outbox, behind what is there."""
+        return self._put(self.connection.data_to_send())
+
+    cdef int _put(self, bytes frame) except -1:
+        """Put bytes of our own into the outbox; what h2 has to send before them was collected."""
+        if PyBytes_GET_SIZE(frame):
+            self.outbox.append(frame)
+            self.outbox_size += PyBytes_GET_SIZE(frame)
+        return 0
+
+    cdef int _flush(self, bint anyway) except -1:
+        """Write the outbox; not while the transport is full, but for the last words of a connection."""
+        cdef bytes data
+        self._collect()
+        if self.outbox_size and (anyway or not self.full):
+            data = <bytes> self.outbox[0] if len(self.outbox) == 1 else b"".join(self.outbox)
+            self.outbox.clear()
+            self.outbox_size = 0
+            self.sink.write(data)
+        return 0
+
+    cdef int _settle(self) except -1:
+        """Send what a call from outside has made ready, unless whoever is at it already will do so."""
+        if self.pumping or self.state == Http2State.CLOSED:
+            return 0
+        self.pumping = True
+        try:
+            self._send()
+        finally:
+            self.pumping = False
+        self._flush(False)
+        return self._after()
+
+    cdef int _send(self) except -1:
+        """Give every stream with content its turns, one frame each, while windows and the transport allow it."""
+        cdef Http2Stream stream
+        cdef Py_ssize_t window
+        while self.ready and not self.full and self.state != Http2State.CLOSED:
+            window = self.connection.outbound_flow_control_window
+            if window <= 0:
+                return 0
+            stream = <Http2Stream> self.ready.popleft()
+            stream.is_ready = False
+            window = min(window, <Py_ssize_t> self.connection.streams[stream.id].outbound_flow_control_window)
+            if window > 0:      # else its next WINDOW_UPDATE puts it here again
+                self._send_some(stream, window)
+                if self.outbox_size >= FLUSH_BYTES:
+                    self._flush(False)
+        return 0
+
+    cdef int _send_some(self, Http2Stream stream, Py_ssize_t window) except -1:
+        """Send one frame of `stream`'s content."""
+        cdef Py_ssize_t size = min(window, FRAME_BYTES, stream.pending,
+                                   <Py_ssize_t> self.connection.max_outbound_frame_size)
+        cdef bytes data = stream._take(size)
+        cdef bint last = stream.ends and stream.pending == 0
+        self.connection.send_data(stream.id, data, last)
+        self._collect()
+        self.sent_bytes += size
+        if size >= USEFUL_BYTES:
+            flood_forgives(&self.meter, FLOOD_WINDOW)       # one of the stream
+            flood_forgives(&self.meter, FLOOD_WINDOW)       # and one of the connection
+        stream.moved = True
+        if last:
+            return self._sent(stream)
+        if stream.pending:
+            self._enqueue(stream)
+        if stream.pending < QUEUE_BYTES:
+            stream._wake()
+        return 0
+
+    cdef int _enqueue(self, Http2Stream stream) except -1:
+        """Put a stream behind the others that have content to send."""
+        if not stream.is_ready and stream.pending:
+            stream.is_ready = True
+            self.ready.append(stream)
+        return 0
+
+    cdef int _write_head(self, Http2Stream stream, Response response, Py_ssize_t length, bint ends) except -1:
+        """Send the head of an answer. length: bytes of content, -1: none is told; ends: no content follows."""
+        self.connection.send_headers(stream.id, answer_fields(response, length, self._date()), ends)
+        return self._collect()
+
+    cdef bytes _date(self):
+        """Return the value of the Date field, from the line that the shared buffer keeps for the current second."""
+        cdef Py_ssize_t size = self.out.size
+        self.out.head(200, None, 0, HEAD_NO_LENGTH)
+        self.out.size = size        # only the line was wanted
+        return PyBytes_FromStringAndSize(self.out.date + 6, 29)
+
+    # ---- streams
+
+    cdef int _sent(self, Http2Stream stream) except -1:
+        """END_STREAM is sent: what the client still has to send is not wanted (RFC 9113, 8.1)."""
+        stream.finished = True
+        flood_forgives(&self.meter, FLOOD_RESET)
+        if not stream.complete:
+            self._reset(stream, NO_ERROR)
+        return self._drop(stream)
+
+    cdef int _acknowledge(self, Http2Stream stream, Py_ssize_t size) except -1:
+        """Give the peer new window for content that was taken."""
+        stream.unacknowledged -= size
+        if size and self.state != Http2State.CLOSED:
+            self.connection.acknowledge_received_data(size, stream.id)
+        return 0
+
+    cdef int _grant(self, Http2Stream stream) except -1:
+        """Give new window for what is buffered for `stream`.
+
+        Not when much is buffered: then only to the oldest that is not complete, so that one at least gets on.
+        """
+        cdef Http2Stream other = None
+        if self.buffered > BUFFER_BYTES:
+            for other in self.streams.values():
+                if other.body is not None:
+                    break
+            if other is not stream:
+                self.withheld = True
+                return 0
+        return self._acknowledge(stream, stream.unacknowledged)
+
+    cdef int _relieve(self) except -1:
+        """Less is buffered, or another is the oldest: give the window that was withheld."""
+        cdef Http2Stream stream
+        if self.withheld:
+            self.withheld = False
+            for stream in list(self.streams.values()):
+                if stream.body is not None:
+                    self._grant(stream)
+        return 0
+
+    cdef int _reset(self, Http2Stream stream, int code) except -1:
+        """Send RST_STREAM, unless the stream is closed for h2 already."""
+        try:
+            self.connection.reset_stream(stream.id, code)
+        except ProtocolError:
+            return 0
+        return self._collect()
+
+    cdef int _drop(self, Http2Stream stream) except -1:
+        """Take a stream out of the table; its handler counts until it has come to an end."""
+        stream.pieces = None
+        stream.pending = 0
+        stream.due = 0
+        if stream.is_ready:
+            stream.is_ready = False
+            self.ready.remove(stream)
+        if self.streams.pop(stream.id, None) is None:
+            return 0
+        self._acknowledge(stream, stream.unacknowledged)
+        if stream.runs:
+            stream.abandoned = True
+            self.abandoned += 1
+        return 0
+
+    cdef int _after(self) except -1:
+        """Everything that could be sent is: close when that was the last."""
+        return 0
+
+
+@cython.final
+cdef class Http2Stream(Exchange):
+    """One request and its answer (RFC 9113, section 5.1). Made by its connection."""
+
+    def __cinit__(self, Http2Flow flow not None, int id):
+        self.flow = flow
+        self.id = id
+        self.expected = -1
+
+    def __del__(self):
+        self._handler_ended()   # a handler that never answers lets go of its exchange, at least
+
+    cdef int _handler_ended(self) except -1:
+        """Nobody will answer through this stream any more."""
+        self.runs = False
+        if self.abandoned:
+            self.abandoned = False
+            self.flow.abandoned -= 1
+        return 0
+
+    # ---- content of the request
+
+    cdef int _receive(self, bytes data, Py_ssize_t flow_size) except -1:
+        """Take a DATA frame's content; flow_size: with its padding."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        self.owes_continue = False
+        self.received += size
+        self.unacknowledged += flow_size
+        if self.expected >= 0 and self.received > self.expected:
+            return self._break(PROTOCOL_ERROR)
+        if self.request is None:
+            return 0            # nobody wants it, and the peer gets no window for more
+        self.flow._acknowledge(self, flow_size - size)
+        if self.received > self.cap:
+            return self._refuse(413, b"content too large")
+        if self.queue is not None:
+            if size:
+                self.queue.append(data)
+                self._wake()
+        elif self.body is not None:
+            self.body.feed(data)
+            self.kept += size
+            self.flow.buffered += size
+            self.flow._grant(self)
+        return 0
+
+    cdef int _end_content(self) except -1:
+        """The peer has ended its side."""
+        cdef Request request = self.request
+        if self.complete:
+            return 0
+        self.complete = True
+        if self.expected >= 0 and self.received != self.expected:
+            return self._break(PROTOCOL_ERROR)
+        if request is None:
+            return 0
+        request.is_complete = True
+        if self.queue is not None:
+            return self._wake()
+        if self.body is not None:
+            request.content = self.body.take()
+            self.body = None
+            self.flow._relieve()
+        return self._deliver()
+
+    cdef int _deliver(self) except -1:
+        self.runs = True
+        return self.flow.sink.request_received(self, self.request)
+
+    cdef int _ask(self) except -1:
+        """Ask for the content (RFC 9110, 15.2.1)."""
+        self.owes_continue = False
+        self.flow.connection.send_headers(self.id, [(b":status", b"100")])
+        return self.flow._collect()
+
+    cdef object read_content(self, Request request):
+        """Return content that has arrived (see Exchange)."""
+        cdef bytes content
+        if request is not self.request or request is None:
+            if request is not None and request.is_complete:
+                return b""
+            raise RemoteProtocolError("the client left before its content was complete")
+        if self.queue:
+            content = (<bytes> self.queue[0]) if len(self.queue) == 1 else b"".join(self.queue)
+            self.queue.clear()
+            self.flow._acknowledge(self, PyBytes_GET_SIZE(content))
+            self.flow._settle()
+            return content
+        if request.is_complete:
+            content = request.content or b""
+            request.content = None
+            return content
+        if self.owes_continue and not self.answered:
+            self._ask()
+            self.flow._settle()
+        return None
+
+    # ---- answer
+
+    cdef int respond(self, Request request, Response response) except -1:
+        """Send a whole answer (see Exchange). 1 = sent, 0 = too late."""
+        self._handler_ended()
+        if request is None or request is not self.request or self.answered:
+            return 0
+        return self._answer(response)
+
+    cdef int _answer(self, Response response) except -1:
+        """Send a whole answer, ours or the handler's, and end the exchange."""
+        cdef bytes content = <bytes> response.content
+        cdef Py_ssize_t length = 0 if content is None else PyBytes_GET_SIZE(content)
+        cdef int status = response._status
+        if status == 204 or status == 304:
+            length = -1
+            content = None
+        elif status == 205:
+            length = 0
+            content = None
+        elif self.request.is_head:
+            if length == 0 and response.declared > 0:
+                length = response.declared
+            content = None
+        if content is not None and length == 0:
+            content = None
+        self.flow._write_head(self, response, length, content is None)
+        self.answered = True
+        self.due = 0
+        self.ends = True
+        if content is not None:
+            self._append(content)
+        self._over()
+        if content is None:
+            self.flow._sent(self)
+        elif length <= FRAME_BYTES and len(self.flow.ready) == 1:
+            self.flow._send()       # at once: it holds up nobody, and what comes next in this read may be the end
+        self.flow._settle()
+        return 1
+
+    cdef int start(self, Request request, Response response, Py_ssize_t length) except -1:
+        """Send the head of a streamed answer (see Exchange). 1 = sent, 0 = too late."""
+        cdef int status = response._status
+        if request is None or request is not self.request or self.answered:
+            return 0
+        self.is_empty = request.is_head or status == 204 or status == 304 or status == 205
+        if status == 205:
+            length = 0
+        elif status == 204 or status == 304:
+            length = -1
+        self.flow._write_head(self, response, length, self.is_empty)
+        self.answered = True
+        self.due = 0
+        self.finished = self.is_empty
+        self.flow._settle()
+        return 1
+
+    cdef int chunk(self, Request request, bytes data) except -1:
+        """Send a piece of a streamed answer (see Exchange). 1 = taken, 0 = too late."""
+        if request is None or request is not self.request:
+            return 0
+        if not self.is_empty and PyBytes_GET_SIZE(data):
+            self._append(data)
+            self.flow._settle()
+        return 1
+
+    cdef int end(self, Request request) except -1:
+        """End a streamed answer (see Exchange). 1 = done, 0 = too late."""
+        self._handler_ended()
+        if request is None or request is not self.request:
+            return 0
+        self.ends = True
+        self._over()
+        if self.pending == 0:
+            if not self.finished:
+                self.flow.connection.send_data(self.id, b"", True)
+                self.flow._collect()
+            self.flow._sent(self)
+        self.flow._settle()
+        return 1
+
+    cdef int fail(self, Request request) except -1:
+        """Break a streamed answer off (see Exchange). 1 = done, 0 = too late."""
+        self._handler_ended()
+        if request is None or request is not self.request:
+            return 0
+        self._break(INTERNAL_ERROR)
+        self.flow._settle()
+        return 1
+
+    cdef bint is_open(self, Request request):
+        """Tell whether an answer to `request` can still be sent (see Exchange)."""
+        return request is not None and request is self.request
+
+    cdef bint is_writable(self, Request request):
+        """Tell whether the client takes more (see Exchange)."""
+        return self.pending < QUEUE_BYTES or request is not self.request
+
+    cdef int wait(self, Request request, object waker) except -1:
+        """Call `waker()` at the next change (see Exchange)."""
+        if request is None or request is not self.request:
+            waker()
+        else:
+            if self.wakers is None:
+                self.wakers = []
+            self.wakers.append(waker)
+        return 0
+
+    cdef int _append(self, bytes data) except -1:
+        """Keep a piece of the answer until there is a window for it."""
+        if self.pieces is None:
+            self.pieces = deque()
+        self.pieces.append(data)
+        self.pending += PyBytes_GET_SIZE(data)
+        return self.flow._enqueue(self)
+
+    cdef bytes _take(self, Py_ssize_t size):
+        """Cut the next `size` bytes, at most `pending`, off the pieces."""
+        cdef list parts = []
+        cdef bytes piece
+        cdef Py_ssize_t part
+        self.pending -= size
+        while size:
+            piece = <bytes> self.pieces[0]
+            part = min(size, PyBytes_GET_SIZE(piece) - self.offset)
+            if part == PyBytes_GET_SIZE(piece):
+                parts.append(piece)
+            else:
+                parts.append(PyBytes_FromStringAndSize(PyBytes_AS_STRING(piece) + self.offset, part))
+            self.offset += part
+            size -= part
+            if self.offset == PyBytes_GET_SIZE(piece):
+                self.pieces.popleft()
+                self.offset = 0
+        return <bytes> parts[0] if len(parts) == 1 else b"".join(parts)
+
+    # ---- ends
+
+    cdef int _refuse(self, int status, const char* reason) except -1:
+        """Answer what the peer did wrong, in place of the handler; an answer that has begun is broken off."""
+        if self.answered:
+            return self._break(INTERNAL_ERROR)
+        self.flow.sink.refused(status)
+        self._answer(plain_response(status, reason))
+        return 0
+
+    cdef int _break(self, int code) except -1:
+        """Reset the stream: nothing more is sent or taken."""
+        self.flow._reset(self, code)
+        return self._lose()
+
+    cdef int _lose(self) except -1:
+        """The stream is closed, whoever did it."""
+        self.complete = True
+        self.pieces = None
+        self.pending = 0
+        self._over()
+        return self.flow._drop(self)
+
+    cdef int _over(self) except -1:
+        """The exchange has ended: tell the owner, and whoever waits."""
+        cdef Request request = self.request
+        self.request = None
+        self.body = None
+        self.queue = None
+        if self.kept:
+            self.flow.buffered -= self.kept
+            self.kept = 0
+            self.flow._relieve()
+        if request is not None and self.known:
+            self.flow.sink.request_ended(request)
+        return self._wake()
+
+    cdef int _wake(self) except -1:
+        cdef list wakers = self.wakers
+        if wakers is not None:
+            self.wakers = None
+            for waker in wakers:
+                waker()
+        return 0

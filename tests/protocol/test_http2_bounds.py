@@ -1,0 +1,361 @@
+"""What a peer may not do: malformed requests, limits, broken rules, floods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hpack import Encoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siphon_http._core.message import Request, Response
+from siphon_http.protocol.http2_flood import flood_limit
+from siphon_http.protocol.http2_head import read_request
+from siphon_http.testing import ExchangeDriver
+from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, echo, fields, frame, frames, keep
+
+PROTOCOL_ERROR, REFUSED_STREAM, CALM = 1, 7, 11
+METHOD, PATH, SCHEME, AUTHORITY = fields()
+
+# ---- malformed requests: the stream ends, the connection goes on
+
+MALFORMED = {
+    "a length without content": [*fields(), ("content-length", "5")],
+    "a length that is no number": [*fields(), ("content-length", "+0")],
+    "a length of 30 digits": [*fields(), ("content-length", "0" * 30)],
+    "lengths that differ": [*fields(), ("content-length", "0"), ("content-length", "1")],
+    "upper case": [*fields(), ("X-A", "b")],
+    "a space in a name": [*fields(), ("x a", "b")],
+    "a name that is no token": [*fields(), ("x(a", "b")],
+    "an empty name": [*fields(), ("", "b")],
+    "a line end in a value": [*fields(), ("x-a", "b\r\nx: y")],
+    "a control character": [*fields(), ("x-a", "b\x01c")],
+    "NUL": [*fields(), ("x-a", "b\0c")],
+    "white space around": [*fields(), ("x-a", " b")],
+    "connection": [*fields(), ("connection", "close")],
+    "transfer-encoding": [*fields(), ("transfer-encoding", "chunked")],
+    "te": [*fields(), ("te", "gzip")],
+    "two hosts": [*fields(), ("host", "test"), ("host", "test")],
+    "host and authority differ": [*fields(), ("host", "other")],
+    "neither host nor authority": [METHOD, PATH, SCHEME],
+    "no method": [PATH, SCHEME, AUTHORITY],
+    "no scheme": [METHOD, PATH, AUTHORITY],
+    "no path": [METHOD, SCHEME, AUTHORITY],
+    "an empty path": fields(""),
+    "a path without slash": fields("x"),
+    "asterisk with GET": fields("*"),
+    "two methods": [METHOD, *fields()],
+    "a late pseudo-field": [*fields(), ("x", "y"), (":path", "/")],
+    "an unknown pseudo-field": [(":x", "y"), *fields()],
+    "status": [(":status", "200"), *fields()],
+    "extended CONNECT": [(":protocol", "websocket"), *fields("/", "CONNECT")],
+    "CONNECT with a path": fields("/", "CONNECT"),
+    "a method that is no token": fields("/", "G(T"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_request_costs_its_stream_only(name: str) -> None:
+    pair = Pair()
+    under_way = pair.send(fields("/slow", "POST"), b"a", end=False)
+    id = pair.send(MALFORMED[name])
+    pair.run()
+    assert pair.answers[id].reset == PROTOCOL_ERROR and pair.answers[id].status is None
+    assert pair.owner.calls == [("head_received", "/slow"), ("refused", 400)]
+    pair.client.end_stream(under_way)
+    pair.run()
+    assert pair.answers[under_way].body == b"a" and pair.get("/x").body == b"/x"
+
+
+@pytest.mark.parametrize(
+    ("more", "body"),
+    [("5", [b"abc"]), ("5", [b"abc", b"def"]), ("5", [b""]), ("0", [b"x"]), ("3", [b"abc", b"d"])],
+)
+@pytest.mark.parametrize("streams", [False, True])
+def test_content_that_is_not_as_long_as_told_costs_its_stream(more: str, body: list[bytes], streams: bool) -> None:
+    pair = Pair(keep, streams=streams)
+    id = pair.send(fields("/", "POST", ("content-length", more)), end=False)
+    for piece in body[:-1]:
+        pair.client.send_data(id, piece)
+    pair.client.send_data(id, body[-1], end_stream=True)
+    pair.run()
+    assert pair.answers[id].reset == PROTOCOL_ERROR
+    assert pair.owner.names[-1] == "request_ended" and len(pair.owner.requests) == int(streams)
+    assert pair.server.is_quiet() and not pair.is_closed()
+
+
+REFUSED = {
+    "userinfo": (400, [METHOD, PATH, SCHEME, (":authority", "a@test")]),
+    "an empty authority": (400, [METHOD, PATH, SCHEME, (":authority", "")]),
+    "a port that is no number": (400, [METHOD, PATH, SCHEME, (":authority", "test:x")]),
+    "a space in the path": (400, fields("/a b")),
+    "a fragment": (400, fields("/a#b")),
+    "an unknown expectation": (417, fields("/", "GET", ("expect", "x"))),
+    "CONNECT": (501, [(":method", "CONNECT"), AUTHORITY]),
+    "too many fields": (431, fields("/", "GET", *((f"x-{n}", "") for n in range(129)))),
+    "too many bytes": (431, fields("/", "GET", *((f"x-{n}", "v" * 7000) for n in range(10)))),
+    "a long path": (414, fields("/" + "x" * 70_000)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_served_is_answered_and_the_connection_goes_on(name: str) -> None:
+    status, request = REFUSED[name]
+    pair = Pair()
+    id = pair.send(request)
+    pair.run()
+    assert pair.answers[id].status == str(status)
+    assert pair.answers[id].headers["content-type"] == "text/plain; charset=utf-8"
+    assert pair.owner.calls == [("refused", status)]
+    assert pair.get("/x").body == b"/x"
+
+
+@pytest.mark.parametrize("authority", ["test", "a.b-c:80", "[::1]", "[::1]:80", "%41", "1.2.3.4:", "a_b"])
+def test_authorities_that_are_fine(authority: str) -> None:
+    assert read_request([(b":authority", authority.encode()), *_bytes(METHOD, PATH, SCHEME)])[1] == 0
+
+
+def _bytes(*pairs: tuple[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+
+
+def test_options_asterisk_is_a_target() -> None:
+    assert Pair().get("*", "OPTIONS").body == b"*"
+
+
+NAMES = st.sampled_from(
+    [b":method", b":path", b":scheme", b":authority", b"host", b"te", b"a", b"A", b"", b"connection"]
+)
+VALUES = st.sampled_from([b"GET", b"/", b"http", b"test", b"trailers", b"", b" x", b"a\0", b"1"])
+
+
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=7))
+def test_whatever_h2_refuses_is_refused_here(pairs: list[tuple[bytes, bytes]]) -> None:
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.exceptions import ProtocolError
+
+    judge = H2Connection(H2Configuration(client_side=False))
+    judge.initiate_connection()
+    block = Encoder().encode(pairs)
+    try:
+        judge.receive_data(PREFACE + SETTINGS + frame(1, 5, 1, block))
+    except ProtocolError:
+        assert read_request(pairs)[:2] == (None, -1)
+
+
+# ---- limits
+
+
+def test_content_too_large_by_its_length_is_refused_before_it_comes() -> None:
+    pair = Pair(cap=10)
+    id = pair.send(fields("/", "POST", ("content-length", "11"), ("expect", "100-continue")), end=False)
+    pair.run()
+    got = pair.answers[id]
+    assert (got.status, got.informational, got.ended, got.reset) == ("413", [], True, 0)
+    assert pair.owner.calls[-3:] == [("head_received", "/"), ("refused", 413), ("request_ended", "/")]
+    assert pair.owner.requests == []
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_content_too_large_is_refused_while_it_comes(streams: bool) -> None:
+    pair = Pair(keep, cap=10, streams=streams)
+    id = pair.send(fields("/", "POST"), b"x" * 10, end=False)
+    pair.run()
+    assert id not in pair.answers
+    pair.client.send_data(id, b"x")
+    pair.run()
+    got = pair.answers[id]
+    assert (got.status, got.body, got.reset) == ("413", b"content too large\n", 0)
+    assert len(pair.owner.requests) == int(streams)
+    assert pair.owner.names[-1] == "request_ended" and pair.server.is_quiet()
+
+
+def test_a_refusal_of_head_has_no_content() -> None:
+    pair = Pair()
+    got = pair.get("/", "HEAD", ("expect", "x"))
+    assert (got.status, got.body, got.ended) == ("417", b"", True)
+
+
+def test_streams_beyond_the_limit_are_refused_and_may_be_tried_again() -> None:
+    pair = Pair(keep, max_streams=2)
+    assert pair.client.remote_settings.max_concurrent_streams == 2
+    pair.client.remote_settings[3] = 100
+    pair.client.remote_settings.acknowledge()
+    ids = [pair.send(fields(f"/{n}")) for n in range(3)]
+    pair.run()
+    assert pair.answers[ids[2]].reset == REFUSED_STREAM
+    assert [request.path for request in pair.owner.requests] == ["/0", "/1"]
+    pair.owner.drivers[0].respond(pair.owner.requests[0], Response())
+    pair.run()
+    pair.send(fields("/3"))
+    pair.run()
+    assert pair.owner.requests[-1].path == "/3"
+
+
+def test_a_reset_stream_counts_until_its_handler_has_ended() -> None:
+    pair = Pair(keep, max_streams=2)
+    for path in ("/0", "/1"):
+        id = pair.send(fields(path))
+        pair.run()
+        pair.client.reset_stream(id)
+        pair.run()
+    assert pair.owner.names[-1] == "request_ended"
+    assert not pair.server.streams and pair.server.abandoned == 2
+    assert pair.get("/2").reset == REFUSED_STREAM
+    assert pair.owner.drivers[0].respond(pair.owner.requests[0], Response(503)) == 0
+    assert pair.server.abandoned == 1
+    del pair.owner.drivers[0]
+    del pair.owner.drivers[-1]  # a handler that never answers
+    assert pair.server.abandoned == 0
+    assert pair.get("/3").reset is None and pair.owner.requests[-1].path == "/3"
+
+
+def test_a_timed_out_handler_counts_until_it_has_ended() -> None:
+    pair = Pair(keep, max_streams=1)
+    pair.get("/0")
+    pair.server.time_out(pair.owner.requests[0])
+    pair.run()
+    assert pair.answers[1].status == "504" and pair.server.abandoned == 1
+    assert pair.get("/1").reset == REFUSED_STREAM
+    pair.owner.drivers[0].respond(pair.owner.requests[0], Response())
+    assert pair.server.abandoned == 0
+
+
+# ---- broken rules: the connection ends
+
+BROKEN = {
+    "an overlong frame": (6, (16385).to_bytes(3, "big") + b"\0\0\0\0\0\1"),
+    "DATA on stream 0": (1, frame(0, 0, 0, b"x")),
+    "DATA on an idle stream": (1, frame(0, 0, 5, b"x")),
+    "HEADERS on stream 2": (1, frame(1, 5, 2, b"\x82\x86\x84\x41\x01x")),
+    "a stream id that is too low": (1, frame(1, 5, 5, b"\x82\x86\x84\x41\x01x") + frame(1, 5, 3, b"\x82")),
+    "a bad field block": (1, frame(1, 5, 3, b"\x80")),
+    "RST_STREAM on an idle stream": (1, frame(3, 0, 5, bytes(4))),
+    "RST_STREAM on a stream of ours": (1, frame(3, 0, 2, bytes(4))),
+    "a short RST_STREAM": (6, frame(3, 0, 1, bytes(3))),
+    "a short SETTINGS": (6, frame(4, 0, 0, bytes(5))),
+    "SETTINGS with a bad window": (3, frame(4, 0, 0, b"\0\4\xff\xff\xff\xff")),
+    "PUSH_PROMISE": (1, frame(5, 4, 1, bytes(4))),
+    "a short PING": (6, frame(6, 0, 0, bytes(7))),
+    "a short GOAWAY": (6, frame(7, 0, 0, bytes(7))),
+    "GOAWAY on a stream": (1, frame(7, 0, 1, bytes(8))),
+    "WINDOW_UPDATE by nothing": (1, frame(8, 0, 0, bytes(4))),
+    "WINDOW_UPDATE by too much": (3, frame(8, 0, 0, b"\x7f\xff\xff\xff")),
+    "WINDOW_UPDATE on an idle stream": (1, frame(8, 0, 5, b"\0\0\0\1")),
+    "CONTINUATION of nothing": (1, frame(9, 4, 1, b"")),
+    "a frame inside a field block": (1, frame(1, 1, 3, b"\x82") + frame(6, 0, 0, bytes(8))),
+    "an unknown frame inside a field block": (1, frame(1, 1, 3, b"\x82") + frame(77, 0, 0)),
+    "a field bomb": (CALM, frame(1, 5, 3, b"\x40\x01a\x7f\xa1\x1e" + b"x" * 4000 + b"\xbe" * 100)),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_rule_ends_the_connection(name: str) -> None:
+    code, data = BROKEN[name]
+    pair = Pair(keep)
+    pair.get("/")
+    pair.raw(data)
+    assert pair.goaways == [(pair.goaways[0][0], code)] and pair.goaways[0][0] in (1, 3, 5)
+    assert pair.is_closed()
+    assert pair.owner.names[-3:] == ["request_ended", "refused", "close"] and pair.owner.calls[-1] == ("close", True)
+    assert pair.owner.drivers[0].respond(pair.owner.requests[0], Response()) == 0
+    before = len(pair.owner.writes)
+    pair.raw(frame(6, 0, 0, bytes(8)))
+    assert len(pair.owner.writes) == before
+
+
+def test_an_overlong_frame_is_refused_by_its_head() -> None:
+    owner = Owner(echo)
+    owner.connection.receive_data(PREFACE + SETTINGS + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01")
+    assert owner.names == ["refused", "close"]
+
+
+def test_settings_that_nobody_knows_are_not_kept_and_the_encoders_table_is_bounded() -> None:
+    pair = Pair()
+    known = len(pair.server.connection.remote_settings)
+    many = b"".join(n.to_bytes(2, "big") + bytes(4) for n in range(100, 2700))
+    pair.raw(frame(4, 0, 0, many) + frame(4, 0, 0, b"\0\1\xff\xff\xff\xff"))
+    assert len(pair.server.connection.remote_settings) == known
+    assert pair.server.connection.encoder.header_table_size == 4096
+    assert pair.get("/x").body == b"/x"
+
+
+# ---- floods
+
+
+def opened(n: int) -> bytes:
+    """Return a request on the n-th stream."""
+    return frame(1, 5, 2 * n + 1, b"\x82\x86\x84\x41\x01x")
+
+
+FLOODS: dict[str, Callable[[int], bytes]] = {
+    "rapid reset": lambda n: opened(n) + frame(3, 0, 2 * n + 1, b"\0\0\0\x08"),
+    "window overflow": lambda n: opened(n) + frame(8, 0, 2 * n + 1, b"\x7f\xff\xff\xff"),
+    "DATA after the end": lambda n: opened(n) + frame(0, 0, 2 * n + 1, b"x" * 100),
+    "HEADERS after the end": lambda n: opened(n) + frame(1, 5, 2 * n + 1, b"\x82"),
+    "malformed requests": lambda n: frame(1, 5, 2 * n + 1, b"\x82"),
+    "streams beyond the limit": opened,
+    "PING": lambda n: frame(6, 0, 0, bytes(8)),
+    "PING acknowledgements": lambda n: frame(6, 1, 0, bytes(8)),
+    "SETTINGS": lambda n: SETTINGS,
+    "SETTINGS acknowledgements": lambda n: frame(4, 1, 0),
+    "empty DATA": lambda n: (frame(1, 4, 1, b"\x83\x86\x84\x41\x01x") if n == 0 else b"") + frame(0, 0, 1),
+    "padding": lambda n: (frame(1, 4, 1, b"\x83\x86\x84\x41\x01x") if n == 0 else b"") + frame(0, 8, 1, b"\xff" + bytes(255)),
+    "DATA on a closed stream": lambda n: (opened(0) + frame(3, 0, 1, bytes(4)) if n == 0 else b"") + frame(0, 0, 1, b"x" * 99),
+    "PRIORITY": lambda n: frame(2, 0, 2 * n + 1, bytes(5)),
+    "WINDOW_UPDATE": lambda n: frame(8, 0, 0, b"\0\0\0\1"),
+    "unknown frames": lambda n: frame(200, 0, 0),
+    "CONTINUATION": lambda n: frame(9, 0, 1) if n else frame(1, 0, 1),
+    "large CONTINUATION": lambda n: frame(9 if n else 1, 0, 1, b"\x82" * 16000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_ends_the_connection(name: str) -> None:
+    owner = Owner(keep)
+    owner.connection.receive_data(PREFACE + SETTINGS, 100.0)
+    for n in range(10_000):
+        owner.connection.receive_data(FLOODS[name](n), 100.0)
+        if owner.connection.state == 3:
+            break
+    assert n < 4500
+    last = [one for one in frames(owner.written) if one[0] == 7][-1]
+    assert int.from_bytes(last[3][4:8], "big") == CALM
+    assert owner.names[-2:] == ["refused", "close"]
+    assert owner.names.count("head_received") == owner.names.count("request_ended")
+    assert len(owner.written) < 60_000
+
+
+@pytest.mark.parametrize("kind", range(8))
+def test_a_slow_trickle_is_no_flood(kind: int) -> None:
+    at_once = flood_limit(kind)
+    assert 100 <= at_once <= 4001
+    assert flood_limit(kind, 1.0, 10_000) == 10_001
+    assert at_once <= flood_limit(kind, 0.0005) < 10 * at_once
+
+
+def test_a_busy_polite_client_is_no_flood() -> None:
+    pair = Pair(always(body=b"x" * 20_000), max_streams=100)
+    for _ in range(30):
+        ids = [pair.send(fields()) for _ in range(50)]
+        pair.run()
+        assert all(pair.answers.pop(id).ended for id in ids)
+    assert not pair.is_closed()
+
+
+def test_the_client_may_give_up_a_page_full_of_streams() -> None:
+    pair = Pair(lambda driver, request: pending.append((driver, request)))
+    pending: list[tuple[ExchangeDriver, Request]] = []
+    for _ in range(2):
+        ids = [pair.send(fields()) for _ in range(128)]
+        pair.run()
+        for id in ids:
+            pair.client.reset_stream(id)
+        pair.run()
+        for driver, request in pending:
+            driver.respond(request, Response())
+        pending.clear()
+    assert not pair.is_closed() and pair.server.abandoned == 0
