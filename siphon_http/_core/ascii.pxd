@@ -74,6 +74,11 @@ cdef inline bint is_alpha(unsigned char c) noexcept nogil:
     return (siphon_ascii_class[c] & 8) != 0
 
 
+cdef inline bint is_upper(unsigned char c) noexcept nogil:
+    """Whether `c` is A-Z."""
+    return <unsigned char> (c - 65) < 26
+
+
 cdef inline bint is_unreserved(unsigned char c) noexcept nogil:
     """Whether an escape of `c` in a URL means `c` itself (RFC 3986, 2.3)."""
     return (siphon_ascii_class[c] & 16) != 0

@@ -7,6 +7,7 @@ are checked when a script sets them, so that what `OutBuffer.head` writes cannot
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.ref cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcmp, memcpy
@@ -16,7 +17,7 @@ import sys
 from collections.abc import MutableMapping
 from http import HTTPStatus
 
-from siphon_http._core.ascii cimport is_field_vchar, is_token, to_lower
+from siphon_http._core.ascii cimport is_field_vchar, is_token, is_upper, to_lower
 from siphon_http._core.clock cimport wall_second
 from siphon_http._core.digits cimport write_date, write_decimal
 
@@ -24,6 +25,7 @@ __all__ = ["Headers", "check_name", "check_value", "serialise_head"]
 
 
 cdef extern from "Python.h":
+    PyObject* PyDict_GetItemWithError(dict table, object key) except? NULL
     int PyUnicode_KIND(object text) noexcept
     void* PyUnicode_DATA(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
@@ -52,8 +54,7 @@ cdef int _write_status_lines() except -1:
 _write_status_lines()
 
 
-# Names that answers often have, as written and lower; never changed. They need no check.
-cdef dict COMMON_NAMES = {}
+cdef dict COMMON_NAMES = {}     # names that answers often have, as people write them: in lower case; never changed
 
 
 def _common_names():
@@ -63,7 +64,7 @@ def _common_names():
         "Last-Modified", "Location", "Retry-After", "Server", "Set-Cookie", "Vary", "WWW-Authenticate", "X-Request-Id",
     ):
         lower = sys.intern(name.lower())
-        COMMON_NAMES[sys.intern(name)] = COMMON_NAMES[sys.intern(name.title())] = COMMON_NAMES[lower] = lower
+        COMMON_NAMES[sys.intern(name)] = COMMON_NAMES[sys.intern(name.title())] = lower
 
 
 _common_names()
@@ -158,12 +159,9 @@ cpdef str check_name(object name):
     """
     cdef Py_ssize_t i, size
     cdef const unsigned char* data
+    cdef PyObject* known
     cdef bint upper = False
-    if type(name) is str:
-        known = COMMON_NAMES.get(name)
-        if known is not None:
-            return <str> known
-    else:
+    if type(name) is not str:
         if not isinstance(name, str):
             raise TypeError(f"a header name is a str, not {type(name).__name__}")
         name = str.__str__(name)    # of a StrEnum and the like the value, whatever its own __str__ says
@@ -174,9 +172,11 @@ cpdef str check_name(object name):
     for i in range(size):
         if not is_token(data[i]):
             raise ValueError(f"header name {_shown(name)} is not a token")
-        if c"A" <= data[i] <= c"Z":
-            upper = True
-    return name.lower() if upper else <str> name
+        upper |= is_upper(data[i])
+    if not upper:
+        return <str> name
+    known = PyDict_GetItemWithError(COMMON_NAMES, name)
+    return name.lower() if known == NULL else <str> <object> known
 
 
 cpdef str check_value(object value):

@@ -6,7 +6,10 @@ reads them, once. A Response checks what it is given where the author sees it: i
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Next, PyDict_Size
+from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_AsLongAndOverflow
+from cpython.ref cimport Py_INCREF, PyObject
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.string cimport memcmp
 
@@ -262,20 +265,19 @@ cdef class Response:
                 self._set_body(body)
 
     cdef int _set_headers(self, headers) except -1:
-        cdef list fields = []
+        cdef list fields = None
         if type(headers) is dict:
-            for name, value in (<dict> headers).items():
-                if type(value) is str:
-                    fields.append(check_name(name))
-                    fields.append(check_value(value))
-                else:
-                    _add_field(fields, name, value)
+            fields = _plain_fields(<dict> headers)
+        if fields is not None:
+            pass
         elif isinstance(headers, Headers):
             fields = (<Headers> headers).fields[:]
         elif isinstance(headers, Mapping):
+            fields = []
             for name, value in headers.items():
                 _add_field(fields, name, value)
         elif isinstance(headers, (list, tuple)):
+            fields = []
             for pair in headers:
                 if not isinstance(pair, (list, tuple)) or len(pair) != 2:
                     raise TypeError(f"headers given as a list have pairs (name, value), not {type(pair).__name__}")
@@ -416,6 +418,27 @@ cdef int _check_status(status) except -1:
     if overflow or not 200 <= code <= 599:
         raise ValueError(f"status {status} is no final status: 200 to 599 (RFC 9110, section 15)")
     return <int> code
+
+
+cdef list _plain_fields(dict headers):
+    """Return the checked fields of a dict of str to str, or None when there is anything else in it."""
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t i = 0
+    cdef PyObject* key = NULL
+    cdef PyObject* value = NULL
+    cdef list fields = PyList_New(2 * PyDict_Size(headers))     # no code of the script's runs while it is filled
+    cdef str checked
+    while PyDict_Next(headers, &at, &key, &value):
+        if type(<object> key) is not str or type(<object> value) is not str:
+            return None
+        checked = check_name(<object> key)
+        Py_INCREF(checked)
+        PyList_SET_ITEM(fields, i, checked)
+        checked = check_value(<object> value)
+        Py_INCREF(checked)
+        PyList_SET_ITEM(fields, i + 1, checked)
+        i += 2
+    return fields
 
 
 cdef int _add_field(list fields, name, value) except -1:

@@ -12,6 +12,7 @@ cdef enum:
 @cython.final
 cdef class Leaf:                  # one path shape that has routes
     cdef readonly dict routes     # method -> route, whatever was inserted
+    cdef object _get              # route for GET, or None
     cdef readonly bytes allow     # value of the Allow field: methods sorted, with HEAD where GET is, and OPTIONS
     cdef readonly int parameters  # slots of the shape, <= 16: as many pairs of offsets does a match write
     cdef dict _origins            # method -> "GET /orders/{id} (file:line)", for conflicts

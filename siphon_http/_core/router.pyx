@@ -38,6 +38,8 @@ from siphon_http.errors import RouteConflictError, RouteError
 
 __all__ = ["Leaf", "Router"]
 
+cdef str GET = "GET"             # interned, as every module has it
+
 cdef enum:
     SMALL_FANOUT = 4              # children that are searched one by one; above it, a node gets an index
 
@@ -211,9 +213,11 @@ cdef class Leaf:
 
     cpdef object find(self, str method):
         """Return the route for `method`, or None; GET serves HEAD unless HEAD has a route (RFC 9110, 9.3.2)."""
+        if method is GET:       # the protocols give this very object: no lookup
+            return self._get
         route = self.routes.get(method)
         if route is None and method == "HEAD":
-            route = self.routes.get("GET")
+            return self._get
         return route
 
     def __repr__(self) -> str:
@@ -242,6 +246,8 @@ cdef object add_route(Leaf leaf, object pattern, str method, object route, str w
             other,
         )
     leaf.routes[method] = route
+    if method == GET:
+        leaf._get = route
     leaf._origins[method] = origin
     methods = {*leaf.routes, "OPTIONS"}
     if "GET" in methods:

@@ -72,7 +72,6 @@ cdef bint _is_authority(const char* data, Py_ssize_t size, bint may_be_empty) no
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t port
     cdef long number = 0
-    cdef unsigned char c
     if size == 0:
         return may_be_empty
     if data[0] == c"[":
@@ -82,11 +81,12 @@ cdef bint _is_authority(const char* data, Py_ssize_t size, bint may_be_empty) no
             return False
         i += 1
     else:
-        while i < size and data[i] != c":":
-            c = <unsigned char> data[i]
-            if is_reg_name(c):
+        while True:
+            while i < size and is_reg_name(<unsigned char> data[i]):
                 i += 1
-            elif c == c"%" and i + 2 < size and hex_value(<unsigned char> data[i + 1]) >= 0 \
+            if i == size or data[i] == c":":
+                break
+            if data[i] == c"%" and i + 2 < size and hex_value(<unsigned char> data[i + 1]) >= 0 \
                     and hex_value(<unsigned char> data[i + 2]) >= 0:
                 i += 3
             else:
