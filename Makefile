@@ -29,7 +29,7 @@ lint: .stamp-test .stamp-lint  ## ruff, mypy --strict, stubtest, source rules, C
 bench: .stamp-test  ## benchmarks of the core (pytest-benchmark)
 	$(PY) -m pytest benchmarks --benchmark-only --benchmark-sort=name --benchmark-columns=min,median,ops -o python_files='bench_*.py'
 
-load: .stamp-build  ## the whole server against nginx, granian, uvicorn, aiohttp and a raw uvloop loop
+load: .stamp-bench  ## the whole server against nginx, granian, uvicorn, aiohttp and a raw uvloop loop
 	$(PY) benchmarks/load/run.py
 
 annotate: .stamp-test  ## HTML of the Python calls left in the Cython modules
@@ -58,6 +58,11 @@ $(VENV)/pyvenv.cfg:
 .stamp-lint: .stamp-build
 	@$(PY) -m pip install -q --disable-pip-version-check "pip>=25.1"
 	@$(PY) -m pip install -q --disable-pip-version-check --group lint
+	@touch $@
+
+.stamp-bench: .stamp-build
+	@$(PY) -m pip install -q --disable-pip-version-check "pip>=25.1"
+	@$(PY) -m pip install -q --disable-pip-version-check --group bench
 	@touch $@
 
 clean:  ## remove what was built
