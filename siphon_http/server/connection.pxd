@@ -5,7 +5,7 @@ cimport cython
 from siphon_http._core.deadlines cimport Deadline, Deadlines
 from siphon_http._core.exchange cimport Handler
 from siphon_http._core.headers cimport OutBuffer
-from siphon_http._core.message cimport Peer
+from siphon_http._core.message cimport Peer, Request
 from siphon_http.protocol.http1_server cimport Http1ServerConnection
 from siphon_http.protocol.sink cimport Sink
 
@@ -62,6 +62,8 @@ cdef class Connection(Sink):
     cdef double write_due                # when to look at a write that has stalled; 0 = none
     cdef double progress_at              # when the write buffer was last seen to shrink
     cdef Py_ssize_t unsent               # bytes in it then
+    cdef unsigned int reads              # reads so far, to see whether a client still sends
+    cdef unsigned int reads_seen         # `reads` when that was last looked at
     cdef bint tls                        # TLS knows no half-close: an EOF is departure
     cdef bint reading_paused             # the transport was told not to read
 
@@ -71,6 +73,7 @@ cdef class Connection(Sink):
     cdef int _arm(self) except -1
     cdef int _expired(self, double now) except -1
     cdef int _check_write(self, double now) except -1
+    cdef int _check_upload(self, Request request, double now) except -1
     cdef int _watch_write(self, double now) except -1
 
 

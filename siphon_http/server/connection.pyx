@@ -175,6 +175,7 @@ cdef class Connection(Sink):
         cdef Http1ServerConnection protocol = self.protocol
         if self.phase >= PHASE_CLOSING:
             return
+        self.reads += 1
         try:
             protocol.receive_data(data)
         except Exception:
@@ -364,6 +365,7 @@ cdef class Connection(Sink):
                         self.protocol._refuse(408, b"request timeout")
                     else:
                         self.protocol.time_out()
+                        self._check_upload(request, now)
                     if request is None and self.phase < PHASE_CLOSING:
                         self.close(False)
             if self.phase < PHASE_GONE:
@@ -371,6 +373,17 @@ cdef class Connection(Sink):
         except Exception:
             log.exception("internal error on the connection of %s", self.peer.client)
             self.abort()
+        return 0
+
+    cdef int _check_upload(self, Request request, double now) except -1:
+        """A streamed answer has begun while content still arrives: the client must not stop sending it."""
+        if self.phase != PHASE_REQUEST or request is None or request is not self.protocol.current \
+                or self.protocol.state != Http1State.READING_BODY:
+            return 0
+        if self.reads == self.reads_seen and not self.protocol.held:
+            return self.protocol.fail(request)
+        self.reads_seen = self.reads
+        self.due = now + self.endpoint.idle_timeout
         return 0
 
     cdef int _watch_write(self, double now) except -1:

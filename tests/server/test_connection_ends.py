@@ -234,3 +234,35 @@ def test_abort_resets_every_connection() -> None:
         assert rig.transport.written == []
 
     rigged(scenario)
+
+
+def test_an_upload_that_stops_while_its_answer_streams_is_broken_off() -> None:
+    made = Site(request_timeout_ms=50, idle_timeout_ms=100)
+    ended: list[str] = []
+
+    @made.route("/echo", ["POST"], stream=True)
+    async def echo(req: Any) -> Response:
+        async def pieces() -> Any:
+            try:
+                async for piece in req.stream():
+                    yield piece
+                ended.append("whole")
+            except BaseException as error:
+                ended.append(type(error).__name__)
+                raise
+
+        return Response(200, None, pieces())
+
+    async def scenario() -> None:
+        line = await made.line()
+        await line.send(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n")
+        for _ in range(6):  # longer than both time-outs together: what moves is left alone
+            await line.send(b"0123456789")
+            await asyncio.sleep(0.04)
+        assert not ended
+        rest = await line.rest()  # then silence
+        assert rest.startswith(b"HTTP/1.1 200") and not rest.endswith(b"0\r\n\r\n")
+        await until(lambda: bool(ended))
+        assert ended != ["whole"]
+
+    made.play(scenario)
