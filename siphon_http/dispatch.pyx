@@ -409,10 +409,13 @@ cdef class ThreadCompletion:
             dispatcher._failed(self.exchange, request, job.error)
         elif job.cancelled and hasattr(job.value, "cr_frame"):
             job.value.close()       # nobody waits for the rest of it
+            dispatcher._failed(self.exchange, request, asyncio.CancelledError())
         elif type(job.value) is not Response and inspect.isawaitable(job.value):
             dispatcher._coroutine(self.exchange, request, _awaited(job.value), self.context)
         elif job.value is not None or not job.cancelled:
             dispatcher._finish(self.exchange, request, job.value, self.context)
+        else:
+            dispatcher._failed(self.exchange, request, asyncio.CancelledError())    # it never ran
 
 
 async def _awaited(value):

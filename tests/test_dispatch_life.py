@@ -355,6 +355,30 @@ def test_what_holds_the_loop_is_logged_once_with_its_place(kind: str, caplog: py
 # ---- the end
 
 
+def test_cancel_all_answers_who_still_waits_for_a_thread() -> None:
+    site = Site()
+    site.pool_settings.update(sync_pool_max=1)
+    entered, release = threading.Event(), threading.Event()
+
+    @site.route("/block")
+    def block(req: Any) -> Response:
+        entered.set()
+        release.wait(5)
+        return Response(200)
+
+    async def scenario() -> None:
+        running = asyncio.ensure_future(site.ask("GET", "/block"))
+        await until(entered.is_set)
+        waiting = asyncio.ensure_future(site.ask("GET", "/block"))
+        await until(lambda: len(site.dispatcher.running) == 2)
+        site.dispatcher.cancel_all()
+        release.set()
+        assert (await running).status == 200
+        assert (await waiting).status == 503
+
+    site.play(scenario)
+
+
 def test_cancel_all_answers_503_and_logs_no_errors(caplog: pytest.LogCaptureFixture) -> None:
     site = Site()
     watched = Watched(site)

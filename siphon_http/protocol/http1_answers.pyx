@@ -43,7 +43,7 @@ cdef class Http1Answers(Exchange):
         """Make the shared buffer ours: what another connection left in it is sent first."""
         if self.out.owner is not self:
             if self.out.owner is not None:
-                (<Http1Answers> self.out.owner).flush()
+                (<Http1Answers?> self.out.owner).flush()
             self.out.owner = self
         return 0
 

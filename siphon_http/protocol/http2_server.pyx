@@ -259,10 +259,10 @@ cdef class Http2ServerConnection(Http2Flow):
                 elif kind is WindowUpdated:
                     self._enqueue(stream)
                 elif kind is StreamReset:
-                    stream._lose()
+                    stream._lose(True)
                 elif kind is TrailersReceived and not is_trailer_section(self.decoder.take()):
                     self._reject(stream.id, PROTOCOL_ERROR)
-                    stream._lose()
+                    stream._lose(True)
         return 0
 
     cdef int _request(self, int id, bint ended) except -1:
@@ -421,7 +421,7 @@ cdef class Http2ServerConnection(Http2Flow):
         """Every exchange is over."""
         cdef Http2Stream stream
         for stream in list(self.streams.values()):
-            stream._lose()
+            stream._lose(True)
         return 0
 
     cdef int _terminate(self, int code, bint told) except -1:

@@ -91,8 +91,8 @@ cdef class Http2Stream(Exchange):
     cdef int _deliver(self) except -1
     cdef int _refuse(self, int status, const char* reason) except -1
     cdef int _answer(self, Response response) except -1
-    cdef int _over(self) except -1
-    cdef int _lose(self) except -1
+    cdef int _over(self, bint abandoned) except -1
+    cdef int _lose(self, bint abandoned) except -1
     cdef int _break(self, int code) except -1
     cdef int _handler_ended(self) except -1
     cdef int _ask(self) except -1

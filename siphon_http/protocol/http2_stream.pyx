@@ -338,7 +338,7 @@ cdef class Http2Stream(Exchange):
         self.ends = True
         if content is not None:
             self._append(content)
-        self._over()
+        self._over(False)
         if content is None:
             self.flow._sent(self)
         elif length <= FRAME_BYTES and len(self.flow.ready) == 1:
@@ -378,7 +378,7 @@ cdef class Http2Stream(Exchange):
         if request is None or request is not self.request:
             return 0
         self.ends = True
-        self._over()
+        self._over(False)
         if self.pending == 0:
             if not self.finished:
                 self.flow.connection.send_data(self.id, b"", True)
@@ -455,18 +455,18 @@ cdef class Http2Stream(Exchange):
     cdef int _break(self, int code) except -1:
         """Reset the stream: nothing more is sent or taken."""
         self.flow._reset(self, code)
-        return self._lose()
+        return self._lose(code != INTERNAL_ERROR)
 
-    cdef int _lose(self) except -1:
-        """The stream is closed, whoever did it."""
+    cdef int _lose(self, bint abandoned) except -1:
+        """The stream is closed without its answer, whoever did it; abandoned: not we."""
         self.complete = True
         self.pieces = None
         self.pending = 0
-        self._over()
+        self._over(abandoned)
         return self.flow._drop(self)
 
-    cdef int _over(self) except -1:
-        """The exchange has ended: tell the owner, and whoever waits."""
+    cdef int _over(self, bint abandoned) except -1:
+        """The exchange has ended: tell the owner, and whoever waits. abandoned: by the client."""
         cdef Request request = self.request
         self.request = None
         self.body = None
@@ -476,7 +476,10 @@ cdef class Http2Stream(Exchange):
             self.kept = 0
             self.flow._relieve()
         if request is not None and self.known:
-            self.flow.sink.request_ended(request)
+            if abandoned:
+                self.flow.sink.request_abandoned(request)
+            else:
+                self.flow.sink.request_ended(request)
         return self._wake()
 
     cdef int _wake(self) except -1:

@@ -10,6 +10,7 @@ cdef class Sink:
     cdef Py_ssize_t head_received(self, Request request) except -1
     cdef int request_received(self, Exchange exchange, Request request) except -1
     cdef int request_ended(self, Request request) except -1
+    cdef int request_abandoned(self, Request request) except -1
     cdef int refused(self, int status) except -1
     cdef int write(self, bytes data) except -1
     cdef int hold(self, bint stop) except -1

@@ -20,6 +20,10 @@ cdef class Sink:
         """The exchange of `request` is over: answered, or refused (then it was never received)."""
         raise NotImplementedError
 
+    cdef int request_abandoned(self, Request request) except -1:
+        """The exchange of `request` is over without its answer: the client has left it. Takes `request_ended`'s place."""
+        raise NotImplementedError
+
     cdef int refused(self, int status) except -1:
         """The peer broke a rule or a limit; it was answered `status`, and the connection closes."""
         raise NotImplementedError
@@ -52,6 +56,9 @@ cdef class NoSink(Sink):
         return 0
 
     cdef int request_ended(self, Request request) except -1:
+        return 0
+
+    cdef int request_abandoned(self, Request request) except -1:
         return 0
 
     cdef int refused(self, int status) except -1:
@@ -87,6 +94,10 @@ cdef class PySink(Sink):
 
     cdef int request_ended(self, Request request) except -1:
         self.target.request_ended(request)
+        return 0
+
+    cdef int request_abandoned(self, Request request) except -1:
+        self.target.request_abandoned(request)
         return 0
 
     cdef int refused(self, int status) except -1:

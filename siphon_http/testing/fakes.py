@@ -110,6 +110,10 @@ class RecordingSink:
         self.calls.append(("request_ended", request.method))
         self.current = None
 
+    def request_abandoned(self, request: Request) -> None:
+        """Note that the client has left the exchange."""
+        self.calls.append(("request_abandoned", request.method))
+
     def refused(self, status: int) -> None:
         """Note the refusal."""
         self.calls.append(("refused", status))

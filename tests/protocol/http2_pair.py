@@ -95,6 +95,9 @@ class Owner:
     def request_ended(self, request: Request) -> None:
         self.calls.append(("request_ended", request.raw_path))
 
+    def request_abandoned(self, request: Request) -> None:
+        self.calls.append(("request_abandoned", request.raw_path))
+
     def refused(self, status: int) -> None:
         self.calls.append(("refused", status))
 

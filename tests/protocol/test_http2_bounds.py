@@ -81,7 +81,7 @@ def test_content_that_is_not_as_long_as_told_costs_its_stream(more: str, body: l
     pair.client.send_data(id, body[-1], end_stream=True)
     pair.run()
     assert pair.answers[id].reset == PROTOCOL_ERROR
-    assert pair.owner.names[-1] == "request_ended" and len(pair.owner.requests) == int(streams)
+    assert pair.owner.names[-1] == "request_abandoned" and len(pair.owner.requests) == int(streams)
     assert pair.server.is_quiet() and not pair.is_closed()
 
 
@@ -202,7 +202,7 @@ def test_a_reset_stream_counts_until_its_handler_has_ended() -> None:
         pair.run()
         pair.client.reset_stream(id)
         pair.run()
-    assert pair.owner.names[-1] == "request_ended"
+    assert pair.owner.names[-1] == "request_abandoned"
     assert not pair.server.streams and pair.server.abandoned == 2
     assert pair.get("/2").reset == REFUSED_STREAM
     assert pair.owner.drivers[0].respond(pair.owner.requests[0], Response(503)) == 0
@@ -260,7 +260,10 @@ def test_a_broken_rule_ends_the_connection(name: str) -> None:
     pair.raw(data)
     assert pair.goaways == [(pair.goaways[0][0], code)] and pair.goaways[0][0] in (1, 3, 5)
     assert pair.is_closed()
-    assert pair.owner.names[-3:] == ["request_ended", "refused", "close"] and pair.owner.calls[-1] == ("close", True)
+    assert pair.owner.names[-3:] == ["request_abandoned", "refused", "close"] and pair.owner.calls[-1] == (
+        "close",
+        True,
+    )
     assert pair.owner.drivers[0].respond(pair.owner.requests[0], Response()) == 0
     before = len(pair.owner.writes)
     pair.raw(frame(6, 0, 0, bytes(8)))
@@ -325,7 +328,8 @@ def test_a_flood_ends_the_connection(name: str) -> None:
     last = [one for one in frames(owner.written) if one[0] == 7][-1]
     assert int.from_bytes(last[3][4:8], "big") == CALM
     assert owner.names[-2:] == ["refused", "close"]
-    assert owner.names.count("head_received") == owner.names.count("request_ended")
+    ends = owner.names.count("request_ended") + owner.names.count("request_abandoned")
+    assert owner.names.count("head_received") == ends
     assert len(owner.written) < 60_000
 
 

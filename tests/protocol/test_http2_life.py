@@ -26,7 +26,7 @@ def test_a_reset_ends_the_exchange_once(started: bool) -> None:
     driver.wait(request, lambda: woken.append(True))
     pair.client.reset_stream(id)
     pair.run()
-    assert pair.owner.names == ["head_received", "request_received", "request_ended"]
+    assert pair.owner.names == ["head_received", "request_received", "request_abandoned"]
     assert woken == [True] and not driver.is_open(request)
     assert driver.chunk(request, b"x") == driver.respond(request, Response()) == driver.end(request) == 0
     assert pair.get("/y") and not pair.is_closed()
@@ -51,7 +51,7 @@ def test_a_reset_while_content_arrives_tells_only_the_end() -> None:
     pair.run()
     pair.client.reset_stream(id)
     pair.run()
-    assert pair.owner.names == ["head_received", "request_ended"]
+    assert pair.owner.names == ["head_received", "request_abandoned"]
     assert pair.server.abandoned == 0 and pair.server.is_quiet()
 
 
@@ -214,7 +214,7 @@ def test_a_half_closed_client_still_gets_its_answer() -> None:
     pair.run()
     pair.server.receive_eof()
     pair.run()
-    assert pair.owner.calls[-1:] == [("request_ended", "/cut")] and pair.answers[cut].reset == 8
+    assert pair.owner.calls[-1:] == [("request_abandoned", "/cut")] and pair.answers[cut].reset == 8
     pair.owner.drivers[0].respond(pair.owner.requests[0], Response(body=b"done"))
     pair.run()
     assert pair.answers[done].body == b"done"

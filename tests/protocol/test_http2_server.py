@@ -108,7 +108,7 @@ def test_a_pseudo_field_in_trailers_resets_the_stream() -> None:
     pair.run()
     assert pair.answers[id].reset == 1
     assert pair.owner.requests == [] and not pair.is_closed()
-    assert pair.owner.names[-1] == "request_ended"
+    assert pair.owner.names[-1] == "request_abandoned"
 
 
 # ---- answers
