@@ -200,8 +200,6 @@ def _check_material(cert: Path, key: Path | None, ca: Path | None, names: Sequen
 def _not_available(config: HttpConfig) -> Iterable[str]:
     """Name what is configured and cannot be had yet: nothing is ignored in silence."""
     for server in config.servers:
-        if not server.http1:
-            yield f"{server.listen}: http1: false has no effect, HTTP/2 is not available in this version"
         if server.access_log:
             yield f"{server.listen}: access_log is not available in this version"
         if server.proxy_protocol:
@@ -330,11 +328,12 @@ def _label(hook: Hook) -> str:
 
 def _curl(url: str, config: Any, path: str) -> str:
     """Return a command that asks a listener for `path`."""
+    asks = "" if config.http1 else "--http2-prior-knowledge " if config.tls is None else "--http2 "
     if url.startswith("unix:"):
-        return f"curl --unix-socket {shlex.quote(url[5:])} {shlex.quote('http://localhost' + path)}"
+        return f"curl {asks}--unix-socket {shlex.quote(url[5:])} {shlex.quote('http://localhost' + path)}"
     url = url.replace("://0.0.0.0", "://127.0.0.1").replace("://[::]", "://[::1]")
     insecure = f"--cacert {shlex.quote(str(config.tls.cert_path))} " if config.tls is not None else ""
-    return f"curl {insecure}{shlex.quote(url + path)}"
+    return f"curl {asks}{insecure}{shlex.quote(url + path)}"
 
 
 extension = HttpExtension()

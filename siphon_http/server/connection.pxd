@@ -1,82 +1,22 @@
-"""asyncio.Protocol adapter between a transport and protocol/, and what the connections of one listener share."""
+"""asyncio.Protocol adapter between a transport and protocol/http1_server."""
 
 cimport cython
 
-from siphon_http._core.deadlines cimport Deadline, Deadlines
-from siphon_http._core.exchange cimport Handler
-from siphon_http._core.headers cimport OutBuffer
-from siphon_http._core.message cimport Peer, Request
+from siphon_http._core.message cimport Request
 from siphon_http.protocol.http1_server cimport Http1ServerConnection
-from siphon_http.protocol.sink cimport Sink
-
-
-cdef enum Phase:
-    PHASE_NEW = 0           # accepted; its first head is due
-    PHASE_IDLE = 1          # between requests
-    PHASE_HEAD = 2          # a head is arriving
-    PHASE_REQUEST = 3       # a request is being handled
-    PHASE_DISCARD = 4       # answered, but content still arrives
-    PHASE_CLOSING = 5       # written bytes leave, then the transport closes
-    PHASE_LINGER = 6        # closed for writing; what arrives is forgotten
-    PHASE_GONE = 7
+from siphon_http.server.endpoint cimport AcceptedConnection
 
 
 @cython.final
-cdef class LoopState:
-    cdef readonly object loop       # the event loop
-    cdef readonly Deadlines deadlines  # of all its connections
-    cdef OutBuffer out              # shared by all its connections
-    cdef object timer               # handle of the one timer, or None
-
-
-@cython.final
-cdef class Endpoint:
-    cdef readonly Handler handler        # what requests are handed to
-    cdef readonly LoopState state        # of the loop that it runs on
-    cdef readonly double header_timeout, idle_timeout, write_timeout, request_timeout   # seconds
-    cdef readonly Py_ssize_t max_body_bytes, max_header_bytes  # of content, unless the route says; of a head
-    cdef readonly int max_headers        # more field lines are answered 431
-    cdef readonly int max_connections    # more are answered 503
-    cdef readonly str scheme             # "http" or "https"
-    cdef readonly object forwarded       # callable(peer address, header) -> client, or None: no proxy is trusted
-    cdef readonly object describe_peer   # callable(transport) -> Peer
-    cdef readonly set connections        # those that are open
-    cdef readonly set handshakes         # SecureTransport objects that are not open yet; they count as connections
-    cdef readonly bint draining          # every exchange under way is the last of its connection
-    cdef readonly long long accepted, refused_count, requests  # totals since the start: connections, refusals, heads
-    cdef object idle_waiter              # callable, called when the last connection has gone
-
-    cdef int _gone(self, Connection connection) except -1
-
-
-@cython.final
-cdef class Connection(Sink):
-    cdef object transport                # None before connection_made and once gone
-    cdef object transport_write          # bound method, looked up once
-    cdef Endpoint endpoint               # the listener that accepted it
+cdef class Connection(AcceptedConnection):
     cdef Http1ServerConnection protocol  # parses and frames; None before connection_made
-    cdef ConnectionDeadline deadline     # its place in the loop's list
-    cdef Peer peer                       # who is at the other end; shared by its requests
-    cdef Phase phase                     # which time-out `due` stands for
-    cdef double due                      # when the phase's time is over; 0 = never
-    cdef double write_due                # when to look at a write that has stalled; 0 = none
-    cdef double progress_at              # when the write buffer was last seen to shrink
-    cdef Py_ssize_t unsent               # bytes in it then
+    cdef bint undecided                  # its first bytes may turn out to be the preface of HTTP/2, or must be
+    cdef bytes early                     # first bytes that are kept until that is known, or None
     cdef unsigned int reads              # reads so far, to see whether a client still sends
     cdef unsigned int reads_seen         # `reads` when that was last looked at
-    cdef bint tls                        # TLS knows no half-close: an EOF is departure
-    cdef bint reading_paused             # the transport was told not to read
 
-    cdef int drain(self) except -1
-    cdef int _enter(self, Phase phase, double due) except -1
     cdef int _enter_idle(self) except -1
-    cdef int _arm(self) except -1
-    cdef int _expired(self, double now) except -1
-    cdef int _check_write(self, double now) except -1
+    cdef bytes _decide(self, bytes data)
+    cdef int _give_up_http2(self) except -1
+    cdef int _become_http2(self, bytes data) except -1
     cdef int _check_upload(self, Request request, double now) except -1
-    cdef int _watch_write(self, double now) except -1
-
-
-@cython.final
-cdef class ConnectionDeadline(Deadline):
-    cdef Connection owner                # None once the connection has gone

@@ -1,169 +1,50 @@
-"""asyncio.Protocol adapter between a transport and protocol/, and what the connections of one listener share.
+"""asyncio.Protocol adapter between a transport and protocol/http1_server.
 
     uvloop transport -> Connection.data_received -> Http1ServerConnection.receive_data
         -> Connection.request_received -> Handler.dispatch -> ... -> Connection.write -> transport.write
 
-Deadlines: each connection has one place in its loop's list. Which time-out it stands for is the connection's phase.
+A connection in cleartext whose first bytes are the preface of HTTP/2 is handed on to an Http2Connection; with TLS, ALPN
+has chosen before either of them is made.
 """
 
 cimport cython
-
-import logging
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcmp
 
 from siphon_http._core.clock cimport monotonic
-from siphon_http._core.deadlines cimport Deadline, Deadlines
-from siphon_http._core.exchange cimport Exchange, Handler
-from siphon_http._core.headers cimport OutBuffer
-from siphon_http._core.message cimport Peer, Request
+from siphon_http._core.exchange cimport Exchange
+from siphon_http._core.message cimport Request
 from siphon_http.protocol.http1_server cimport Http1ServerConnection, Http1State
-from siphon_http.protocol.sink cimport Sink
+from siphon_http.server.endpoint cimport (
+    PHASE_CLOSING, PHASE_DISCARD, PHASE_GONE, PHASE_HEAD, PHASE_IDLE, PHASE_LINGER, PHASE_NEW, PHASE_REQUEST,
+    REFUSALS_AT_ONCE, AcceptedConnection, Endpoint,
+)
 
-__all__ = ["Connection", "Endpoint", "LoopState"]
+__all__ = ["Connection"]
 
-log = logging.getLogger("siphon_http.server")
-
-cdef double LINGER_SECONDS = 2.0        # how long a closed connection may still send before it is reset
+cdef bytes HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
 cdef double DRAIN_GRACE_SECONDS = 0.25  # how long a connection that was silent so far may still bring its first request
-cdef int REFUSALS_AT_ONCE = 32          # connections over the limit that are answered 503; more are reset unheard
 
 
 @cython.final
-cdef class LoopState:
-    """What all connections of one event loop share: the deadlines with their one timer, and the output buffer."""
-
-    def __init__(self, loop):
-        self.loop = loop
-        self.deadlines = Deadlines(self._schedule)
-        self.out = OutBuffer()
-
-    def _schedule(self, double when):
-        if self.timer is not None:
-            self.timer.cancel()
-        self.timer = self.loop.call_later(max(when - monotonic(), 0.001), self._sweep)
-
-    def _sweep(self):
-        self.timer = None
-        self.deadlines.sweep(monotonic())
-
-    def close(self):
-        """Stop the timer."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-
-@cython.final
-cdef class Endpoint:
-    """One listener on one loop: its handler, its limits, and the connections that it has accepted.
-
-    Times in seconds, sizes in bytes. forwarded: callable(Request, peer address) -> client of a trusted proxy's request,
-    or None when no proxy is trusted. describe_peer: callable(transport) -> Peer.
-    """
-
-    def __init__(self, Handler handler not None, LoopState state not None, *, describe_peer, double header_timeout=10.0,
-                 double idle_timeout=75.0, double write_timeout=30.0, double request_timeout=30.0,
-                 Py_ssize_t max_body_bytes=1048576, Py_ssize_t max_header_bytes=65536, int max_headers=128,
-                 int max_connections=1000000, str scheme="http", forwarded=None):
-        self.handler = handler
-        self.state = state
-        self.describe_peer = describe_peer
-        self.header_timeout = header_timeout
-        self.idle_timeout = idle_timeout
-        self.write_timeout = write_timeout
-        self.request_timeout = request_timeout
-        self.max_body_bytes = max_body_bytes
-        self.max_header_bytes = max_header_bytes
-        self.max_headers = max_headers
-        self.max_connections = max_connections
-        self.scheme = scheme
-        self.forwarded = forwarded
-        self.connections = set()
-        self.handshakes = set()
-
-    def connection(self):
-        """Return a protocol for one accepted connection: the factory of `loop.create_server`."""
-        return Connection(self)
-
-    def admit(self, transport):
-        """Count a TLS handshake as a connection; False when there are as many as there may be, or we are draining."""
-        if self.draining or len(self.connections) + len(self.handshakes) >= self.max_connections:
-            self.refused_count += 1
-            return False
-        self.handshakes.add(transport)
-        return True
-
-    def drain(self):
-        """Let every connection end after what it has under way; idle ones at once."""
-        cdef Connection connection
-        self.draining = True
-        for connection in list(self.connections):
-            connection.drain()
-        for transport in list(self.handshakes):
-            transport.abort()
-
-    def abort(self):
-        """Reset every connection that is left."""
-        cdef Connection connection
-        for connection in list(self.connections):
-            connection.abort()
-        for transport in list(self.handshakes):
-            transport.abort()
-
-    def when_empty(self, callback):
-        """Call `callback()` once no connection is open: now, or when the last one ends."""
-        if self.connections:
-            self.idle_waiter = callback
-        else:
-            callback()
-
-    cdef int _gone(self, Connection connection) except -1:
-        self.connections.discard(connection)
-        if not self.connections and self.idle_waiter is not None:
-            waiter = self.idle_waiter
-            self.idle_waiter = None
-            waiter()
-        return 0
-
-
-@cython.final
-cdef class ConnectionDeadline(Deadline):
-    """The place of one connection in its loop's deadlines."""
-
-    cdef int expired(self, double now) except -1:
-        if self.owner is not None:
-            self.owner._expired(now)
-        return 0
-
-
-@cython.final
-cdef class Connection(Sink):
-    """One accepted connection: asyncio.Protocol on one side, Sink of its HTTP/1.1 connection on the other."""
-
-    def __cinit__(self, Endpoint endpoint not None):
-        self.endpoint = endpoint
-        self.phase = PHASE_GONE     # until connection_made has got through
+cdef class Connection(AcceptedConnection):
+    """One accepted connection that speaks HTTP/1.1, or may turn out to speak HTTP/2."""
 
     # ---- asyncio.Protocol
 
     def connection_made(self, transport):
         """Begin, or answer 503 when the listener has as many connections as it may (RFC 9110, 15.6.4)."""
         cdef Endpoint endpoint = self.endpoint
-        cdef LoopState state = endpoint.state
         cdef Py_ssize_t open_already = len(endpoint.connections) + len(endpoint.handshakes)
         endpoint.accepted += 1
         if open_already >= endpoint.max_connections + REFUSALS_AT_ONCE:
             endpoint.refused_count += 1
             transport.abort()
             return
-        self.transport = transport
-        self.transport_write = transport.write
-        self.peer = endpoint.describe_peer(transport)
-        self.tls = endpoint.scheme == "https"
-        self.deadline = ConnectionDeadline.__new__(ConnectionDeadline)
-        self.deadline.owner = self
-        state.deadlines.add(self.deadline)
-        self.protocol = Http1ServerConnection(self, state.out, endpoint.max_header_bytes, endpoint.max_headers)
-        endpoint.connections.add(self)
+        self._open(transport)
+        self.undecided = not endpoint.http1 or endpoint.http2 and not self.tls
+        self.protocol = Http1ServerConnection(
+            self, endpoint.state.out, endpoint.max_header_bytes, endpoint.max_headers)
         self._enter(PHASE_NEW, monotonic() + endpoint.header_timeout)
         if open_already >= endpoint.max_connections:
             self.protocol._refuse(503, b"too many connections")
@@ -177,10 +58,13 @@ cdef class Connection(Sink):
             return
         self.reads += 1
         try:
+            if self.undecided:
+                data = self._decide(data)
+                if data is None:
+                    return
             protocol.receive_data(data)
         except Exception:
-            log.exception("internal error on the connection of %s", self.peer.client)
-            self.abort()
+            self._broken()
             return
         if self.phase == PHASE_IDLE:
             if protocol.state == Http1State.READING_HEAD:
@@ -193,6 +77,8 @@ cdef class Connection(Sink):
 
     def eof_received(self):
         """The client has sent its last byte; on plain TCP it may still wait for its answer."""
+        if self.early is not None:
+            self._give_up_http2()
         if self.phase < PHASE_CLOSING:
             self.protocol.receive_eof()
             return not self.tls and self.phase < PHASE_CLOSING
@@ -207,11 +93,7 @@ cdef class Connection(Sink):
             return
         self.phase = PHASE_GONE
         request = self.protocol.detach()
-        self.endpoint.state.deadlines.discard(self.deadline)
-        self.deadline.owner = None
-        self.transport = None
-        self.transport_write = None
-        self.endpoint._gone(self)
+        self._leave()
         if request is not None:
             self.endpoint.handler.cancel(request, True)
 
@@ -230,6 +112,45 @@ cdef class Connection(Sink):
         self.protocol.resume()
         if self.phase < PHASE_GONE:
             self._arm()
+
+    # ---- which of the two it speaks
+
+    cdef bytes _decide(self, bytes data):
+        """Compare the first bytes with the preface of HTTP/2. Returns what is HTTP/1's, None when nothing is (yet)."""
+        cdef Py_ssize_t whole = PyBytes_GET_SIZE(HTTP2_PREFACE)
+        if self.early is not None:
+            data = self.early + data
+            self.early = None
+        if self.tls or memcmp(PyBytes_AS_STRING(data), PyBytes_AS_STRING(HTTP2_PREFACE),
+                              min(PyBytes_GET_SIZE(data), whole)) != 0:
+            self.undecided = False
+            if self.endpoint.http1:
+                return data
+            if b" HTTP/1." in data:
+                self.protocol._refuse(505, b"this listener speaks HTTP/2 only")
+            else:
+                self.protocol._shut(True)
+        elif PyBytes_GET_SIZE(data) < whole:
+            self.early = data
+        else:
+            self._become_http2(data)
+        return None
+
+    cdef int _give_up_http2(self) except -1:
+        """No more bytes will come, so those that are here are HTTP/1's."""
+        data, self.early = self.early, None
+        self.undecided = False
+        return self.protocol.receive_data(data) if self.endpoint.http1 else self.close(False)
+
+    cdef int _become_http2(self, bytes data) except -1:
+        """Hand the transport on to a connection that speaks HTTP/2."""
+        other = self.endpoint.http2_connection()
+        self.transport.set_protocol(other)
+        other.take_over(self.transport, self.due)   # before we leave: the listener shall not look empty in between
+        self.protocol.detach()
+        self._leave()
+        other.data_received(data)
+        return 0
 
     # ---- Sink
 
@@ -261,56 +182,6 @@ cdef class Connection(Sink):
                 self._enter_idle()
         return 0
 
-    cdef int refused(self, int status) except -1:
-        """Count what was refused (see Sink)."""
-        self.endpoint.refused_count += 1
-        return 0
-
-    cdef int write(self, bytes data) except -1:
-        """Send (see Sink)."""
-        if self.transport_write is not None:
-            self.transport_write(data)
-        return 0
-
-    cdef int hold(self, bint stop) except -1:
-        """Stop reading, or go on (see Sink)."""
-        if self.transport is not None and stop != self.reading_paused:
-            self.reading_paused = stop
-            if stop:
-                self.transport.pause_reading()
-            else:
-                self.transport.resume_reading()
-        return 0
-
-    cdef int close(self, bint linger) except -1:
-        """Close once what is written has left (see Sink).
-
-        A peer that is still sending would answer a plain close with a reset, and might lose our answer to it: so its
-        side is read to the end, for a while (RFC 9112, 9.6).
-        """
-        cdef double now = monotonic()
-        if self.phase >= PHASE_CLOSING or self.transport is None:
-            return 0
-        if linger and self.transport.can_write_eof():
-            self.hold(False)
-            self._enter(PHASE_LINGER, now + LINGER_SECONDS)
-            self.transport.write_eof()
-        elif linger:
-            self.hold(False)
-            self._enter(PHASE_LINGER, now + LINGER_SECONDS / 4)
-        else:
-            self._enter(PHASE_CLOSING, 0)
-            self._watch_write(now)
-            self.transport.close()
-        return 0
-
-    cdef int abort(self) except -1:
-        """Reset the connection (see Sink)."""
-        if self.transport is not None:
-            self.phase = PHASE_CLOSING
-            self.transport.abort()
-        return 0
-
     # ---- time
 
     cdef int drain(self) except -1:
@@ -325,54 +196,23 @@ cdef class Connection(Sink):
             self.protocol.drain()
         return 0
 
-    cdef int _enter(self, Phase phase, double due) except -1:
-        self.phase = phase
-        self.due = due
-        return self._arm()
-
     cdef int _enter_idle(self) except -1:
         """Wait for the next request; when draining only for one that is here already."""
         return self._enter(
             PHASE_IDLE, monotonic() + (self.endpoint.idle_timeout if not self.endpoint.draining else 0.001))
 
-    cdef int _arm(self) except -1:
-        cdef double when = self.due
-        if self.write_due > 0 and (when == 0 or self.write_due < when):
-            when = self.write_due
-        return self.endpoint.state.deadlines.arm(self.deadline, when)
-
-    cdef int _expired(self, double now) except -1:
-        """Something was due; find out what."""
-        cdef Request request
-        if self.phase == PHASE_GONE:
-            return 0
-        try:
-            if self.write_due > 0 and now >= self.write_due:
-                self._check_write(now)
-            if self.phase < PHASE_GONE and self.due > 0 and now >= self.due:
-                self.due = 0
-                if self.phase == PHASE_LINGER:
-                    # Everything is sent and the peer was given its time; unsent bytes have the write time-out.
-                    if self.transport.get_write_buffer_size():
-                        self._enter(PHASE_CLOSING, 0)
-                        self._watch_write(now)
-                        self.transport.close()
-                    else:
-                        self.transport.close() if self.tls else self.transport.abort()
-                elif self.phase < PHASE_CLOSING:
-                    request = self.protocol.current
-                    if self.protocol.state == Http1State.READING_HEAD:
-                        self.protocol._refuse(408, b"request timeout")
-                    else:
-                        self.protocol.time_out()
-                        self._check_upload(request, now)
-                    if request is None and self.phase < PHASE_CLOSING:
-                        self.close(False)
-            if self.phase < PHASE_GONE:
-                self._arm()
-        except Exception:
-            log.exception("internal error on the connection of %s", self.peer.client)
-            self.abort()
+    cdef int _time_over(self, double now) except -1:
+        """The time of the phase is over (see AcceptedConnection)."""
+        cdef Request request = self.protocol.current
+        if self.early is not None:
+            self._give_up_http2()
+        if self.protocol.state == Http1State.READING_HEAD:
+            self.protocol._refuse(408, b"request timeout")
+        else:
+            self.protocol.time_out()
+            self._check_upload(request, now)
+        if request is None and self.phase < PHASE_CLOSING:
+            self.close(False)
         return 0
 
     cdef int _check_upload(self, Request request, double now) except -1:
@@ -384,27 +224,4 @@ cdef class Connection(Sink):
             return self.protocol.fail(request)
         self.reads_seen = self.reads
         self.due = now + self.endpoint.idle_timeout
-        return 0
-
-    cdef int _watch_write(self, double now) except -1:
-        """Begin to watch that unsent bytes become fewer."""
-        self.unsent = self.transport.get_write_buffer_size()
-        self.progress_at = now
-        self.write_due = now + self.endpoint.write_timeout / 4
-        return self._arm()
-
-    cdef int _check_write(self, double now) except -1:
-        """Look whether the client has taken anything; reset it when it has not for the write time-out."""
-        cdef Py_ssize_t unsent = self.transport.get_write_buffer_size()
-        self.write_due = 0
-        if unsent == 0 and self.phase != PHASE_CLOSING:
-            return 0
-        if unsent < self.unsent:
-            self.progress_at = now
-        elif now - self.progress_at >= self.endpoint.write_timeout * 0.99:
-            log.info("%s took nothing for %g s: connection reset", self.peer.client, self.endpoint.write_timeout)
-            self.abort()
-            return 0
-        self.unsent = unsent
-        self.write_due = now + self.endpoint.write_timeout / 4
         return 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from siphon_http._core.exchange import Handler
 from siphon_http.config import ServerConfig
-from siphon_http.server.connection import LoopState
+from siphon_http.server.endpoint import LoopState
 from siphon_http.server.listener import Listener
 
 __all__ = ["Server"]

@@ -8,7 +8,7 @@ from asyncio import BaseTransport
 from siphon_http._core.exchange import Handler
 from siphon_http._core.message import Peer
 from siphon_http.config import ServerConfig
-from siphon_http.server.connection import Endpoint, LoopState
+from siphon_http.server.endpoint import Endpoint, LoopState
 from siphon_http.server.forwarded import ClientAddress, format_client
 
 __all__ = ["connection_limit", "endpoint_for", "peer_of"]
@@ -60,6 +60,9 @@ def endpoint_for(config: ServerConfig, handler: Handler, state: LoopState) -> En
         max_header_bytes=config.max_header_bytes,
         max_headers=config.max_headers,
         max_connections=connection_limit(config.max_connections),
+        max_concurrent_streams=config.max_concurrent_streams,
+        http1=config.http1,
+        http2=config.http2,
         scheme=scheme,
         forwarded=ClientAddress(config.trusted_proxies, config.forwarded_header) if config.trusted_proxies else None,
     )

@@ -15,7 +15,7 @@ from typing import Any
 from siphon_http._core.exchange import Handler
 from siphon_http.config import ServerConfig
 from siphon_http.errors import BindError
-from siphon_http.server.connection import Endpoint, LoopState
+from siphon_http.server.endpoint import Endpoint, LoopState
 from siphon_http.server.limits import endpoint_for
 
 __all__ = ["Listener", "holder_of"]
@@ -59,9 +59,9 @@ class Listener:
 
     @property
     def protocols(self) -> str:
-        """What is spoken, for people: "http/1.1", with "mTLS" when clients must show a certificate."""
+        """What is spoken, for people: "h2, http/1.1", with "mTLS" when clients must show a certificate."""
         tls = self.config.tls
-        return "http/1.1" + (" mTLS" if tls is not None and tls.client_ca is not None else "")
+        return ", ".join(self.config.alpn) + (" mTLS" if tls is not None and tls.client_ca is not None else "")
 
     def bind(self) -> None:
         """Bind the address, without listening.
@@ -153,7 +153,7 @@ class Listener:
             from siphon_http.server.secure import SecureTransport
             from siphon_http.server.tls import Credentials
 
-            credentials = Credentials(self.config.tls, alpn=("http/1.1",))
+            credentials = Credentials(self.config.tls, alpn=self.config.alpn)
             factory = lambda: SecureTransport(endpoint, credentials.context)  # noqa: E731
             self._watch(credentials.refresh)
         loop = asyncio.get_running_loop()

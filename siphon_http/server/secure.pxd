@@ -3,7 +3,7 @@
 cimport cython
 
 from siphon_http._core.deadlines cimport Deadline
-from siphon_http.server.connection cimport Endpoint
+from siphon_http.server.endpoint cimport Endpoint
 
 
 cdef enum SecureState:
@@ -30,7 +30,7 @@ cdef class SecureTransport:
     cdef object read                 # its bound read
     cdef object write_some           # its bound write
     cdef object pending              # its bound pending
-    cdef object app                  # the Connection, once the handshake is over
+    cdef object app                  # the Connection or Http2Connection, once the handshake is over
     cdef object app_data_received    # its bound data_received
     cdef HandshakeDeadline deadline  # of the handshake; None once that is over
     cdef int state                   # SecureState

@@ -4,7 +4,7 @@ import ssl
 from asyncio import BaseTransport
 from typing import Any, Self, final
 
-from siphon_http.server.connection import Endpoint
+from siphon_http.server.endpoint import Endpoint
 
 __all__ = ["SecureTransport"]
 

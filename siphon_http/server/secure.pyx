@@ -1,6 +1,7 @@
 """TLS between a TCP transport and a connection: ssl.SSLObject over two memory BIOs, driven straight from the reads.
 
     uvloop transport -> SecureTransport.data_received -> SSLObject.read -> Connection.data_received
+                                                                         (Http2Connection if ALPN chose h2)
     Connection.write -> SecureTransport.write -> SSLObject.write -> transport.write
 
 To the transport it is an asyncio.Protocol, to the connection a transport. It exists because it does less than the
@@ -15,7 +16,7 @@ import ssl
 
 from siphon_http._core.clock cimport monotonic
 from siphon_http._core.deadlines cimport Deadline
-from siphon_http.server.connection cimport Endpoint
+from siphon_http.server.endpoint cimport Endpoint
 
 __all__ = ["SecureTransport"]
 
@@ -199,7 +200,10 @@ cdef class SecureTransport:
         self._leave_handshake()
         self.state = OPEN
         self._flush()
-        self.app = self.endpoint.connection()
+        if self.tls.selected_alpn_protocol() == "h2":
+            self.app = self.endpoint.http2_connection()
+        else:
+            self.app = self.endpoint.connection()
         self.app_data_received = self.app.data_received
         self.app.connection_made(self)
         return self.state == OPEN

@@ -9,7 +9,7 @@ from typing import Any
 from siphon_http._core.message import Peer, Response
 from siphon_http.dispatch import Dispatcher
 from siphon_http.registry import Registry
-from siphon_http.server.connection import Endpoint, LoopState
+from siphon_http.server.endpoint import Endpoint, LoopState
 from tests.stage import Site, play
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from siphon_http._core.message import Peer, Response
-from siphon_http.server.connection import Connection, Endpoint
+from siphon_http.server.connection import Connection
+from siphon_http.server.endpoint import Endpoint
 from tests.server.rig import GET, Rig, Transport, rigged, site
 from tests.stage import Site, on_each_loop, until
 

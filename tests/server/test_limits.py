@@ -12,7 +12,7 @@ import pytest
 from siphon_http.config import ServerConfig, TlsConfig
 from siphon_http.dispatch import Dispatcher
 from siphon_http.registry import Generation
-from siphon_http.server.connection import LoopState
+from siphon_http.server.endpoint import LoopState
 from siphon_http.server.limits import connection_limit, endpoint_for, peer_of
 from tests.stage import play, tcp, unix
 

@@ -87,7 +87,7 @@ async def serving(files, *, client_ca=False, min_version="1.2", **limits):
 def trusting(authority, *, version=None, identity=None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.set_alpn_protocols(["http/1.1"])
     if version is not None:
         context.minimum_version = context.maximum_version = version
     if identity is not None:

@@ -1,0 +1,300 @@
+"""What the connections of one listener share, and what every connection is whatever it speaks.
+
+Deadlines: each connection has one place in its loop's list. Which time-out it stands for is the connection's phase.
+"""
+
+cimport cython
+
+import logging
+
+from siphon_http._core.clock cimport monotonic
+from siphon_http._core.deadlines cimport Deadline, Deadlines
+from siphon_http._core.exchange cimport Handler
+from siphon_http._core.headers cimport OutBuffer
+from siphon_http.protocol.sink cimport Sink
+
+__all__ = ["AcceptedConnection", "Endpoint", "LoopState"]
+
+log = logging.getLogger("siphon_http.server")
+
+cdef double LINGER_SECONDS = 2.0        # how long a closed connection may still send before it is reset
+
+
+@cython.final
+cdef class LoopState:
+    """What all connections of one event loop share: the deadlines with their one timer, and the output buffer."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.deadlines = Deadlines(self._schedule)
+        self.out = OutBuffer()
+
+    def _schedule(self, double when):
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(max(when - monotonic(), 0.001), self._sweep)
+
+    def _sweep(self):
+        self.timer = None
+        self.deadlines.sweep(monotonic())
+
+    def close(self):
+        """Stop the timer."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+@cython.final
+cdef class Endpoint:
+    """One listener on one loop: its handler, its limits, and the connections that it has accepted.
+
+    Times in seconds, sizes in bytes. forwarded: callable(Request, peer address) -> client of a trusted proxy's request,
+    or None when no proxy is trusted. describe_peer: callable(transport) -> Peer. http1, http2: what is spoken.
+    """
+
+    def __init__(self, Handler handler not None, LoopState state not None, *, describe_peer, double header_timeout=10.0,
+                 double idle_timeout=75.0, double write_timeout=30.0, double request_timeout=30.0,
+                 Py_ssize_t max_body_bytes=1048576, Py_ssize_t max_header_bytes=65536, int max_headers=128,
+                 int max_connections=1000000, int max_concurrent_streams=128, bint http1=True, bint http2=True,
+                 str scheme="http", forwarded=None):
+        self.handler = handler
+        self.state = state
+        self.describe_peer = describe_peer
+        self.header_timeout = header_timeout
+        self.idle_timeout = idle_timeout
+        self.write_timeout = write_timeout
+        self.request_timeout = request_timeout
+        self.max_body_bytes = max_body_bytes
+        self.max_header_bytes = max_header_bytes
+        self.max_headers = max_headers
+        self.max_connections = max_connections
+        self.max_concurrent_streams = max_concurrent_streams
+        self.http1, self.http2 = http1, http2
+        self.scheme = scheme
+        self.forwarded = forwarded
+        from siphon_http.server.connection import Connection    # which is built on what is here
+
+        self.make_connection = Connection
+        self.connections = set()
+        self.handshakes = set()
+
+    def connection(self):
+        """Return a protocol for one accepted connection: the factory of `loop.create_server`."""
+        return self.make_connection(self)
+
+    def http2_connection(self):
+        """Return a protocol for one accepted connection that speaks HTTP/2 from its first byte on."""
+        # h2 costs 20 ms to import: only who is asked for it, and when the first connection comes.
+        from siphon_http.server.http2_connection import Http2Connection
+
+        return Http2Connection(self)
+
+    def admit(self, transport):
+        """Count a TLS handshake as a connection; False when there are as many as there may be, or we are draining."""
+        if self.draining or len(self.connections) + len(self.handshakes) >= self.max_connections:
+            self.refused_count += 1
+            return False
+        self.handshakes.add(transport)
+        return True
+
+    def drain(self):
+        """Let every connection end after what it has under way; idle ones at once."""
+        cdef AcceptedConnection connection
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+        for transport in list(self.handshakes):
+            transport.abort()
+
+    def abort(self):
+        """Reset every connection that is left."""
+        cdef AcceptedConnection connection
+        for connection in list(self.connections):
+            connection.abort()
+        for transport in list(self.handshakes):
+            transport.abort()
+
+    def when_empty(self, callback):
+        """Call `callback()` once no connection is open: now, or when the last one ends."""
+        if self.connections:
+            self.idle_waiter = callback
+        else:
+            callback()
+
+    cdef int _gone(self, AcceptedConnection connection) except -1:
+        self.connections.discard(connection)
+        if not self.connections and self.idle_waiter is not None:
+            waiter = self.idle_waiter
+            self.idle_waiter = None
+            waiter()
+        return 0
+
+
+@cython.final
+cdef class ConnectionDeadline(Deadline):
+    """The place of one connection in its loop's deadlines."""
+
+    cdef int expired(self, double now) except -1:
+        if self.owner is not None:
+            self.owner._expired(now)
+        return 0
+
+
+cdef class AcceptedConnection(Sink):
+    """One accepted connection, whatever it speaks: asyncio.Protocol on one side, Sink of its protocol on the other."""
+
+    def __cinit__(self, Endpoint endpoint not None):
+        self.endpoint = endpoint
+        self.phase = PHASE_GONE     # until connection_made has got through
+
+    cdef int drain(self) except -1:
+        """Let what is under way be the last."""
+        raise NotImplementedError
+
+    cdef int _time_over(self, double now) except -1:
+        """`due` has passed, and the connection is not closing."""
+        raise NotImplementedError
+
+    cdef int _open(self, object transport) except -1:
+        """Take the transport, a place among the listener's connections and one in the loop's deadlines."""
+        cdef Endpoint endpoint = self.endpoint
+        self.transport = transport
+        self.transport_write = transport.write
+        self.peer = endpoint.describe_peer(transport)
+        self.tls = endpoint.scheme == "https"
+        self.deadline = ConnectionDeadline.__new__(ConnectionDeadline)
+        self.deadline.owner = self
+        endpoint.state.deadlines.add(self.deadline)
+        endpoint.connections.add(self)
+        return 0
+
+    cdef int _leave(self) except -1:
+        """Give all of it back."""
+        self.phase = PHASE_GONE
+        self.endpoint.state.deadlines.discard(self.deadline)
+        self.deadline.owner = None
+        self.transport = None
+        self.transport_write = None
+        return self.endpoint._gone(self)
+
+    cdef int _broken(self) except -1:
+        """Log what of ours was raised, and reset the connection."""
+        log.exception("internal error on the connection of %s", self.peer.client)
+        return self.abort()
+
+    # ---- Sink
+
+    cdef int refused(self, int status) except -1:
+        """Count what was refused (see Sink)."""
+        self.endpoint.refused_count += 1
+        return 0
+
+    cdef int write(self, bytes data) except -1:
+        """Send (see Sink)."""
+        if self.transport_write is not None:
+            self.transport_write(data)
+        return 0
+
+    cdef int hold(self, bint stop) except -1:
+        """Stop reading, or go on (see Sink)."""
+        if self.transport is not None and stop != self.reading_paused:
+            self.reading_paused = stop
+            if stop:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+        return 0
+
+    cdef int close(self, bint linger) except -1:
+        """Close once what is written has left (see Sink).
+
+        A peer that is still sending would answer a plain close with a reset, and might lose our answer to it: so its
+        side is read to the end, for a while (RFC 9112, 9.6).
+        """
+        cdef double now = monotonic()
+        if self.phase >= PHASE_CLOSING or self.transport is None:
+            return 0
+        if linger:
+            halves = self.transport.can_write_eof()
+            self.hold(False)
+            self._enter(PHASE_LINGER, now + (LINGER_SECONDS if halves else LINGER_SECONDS / 4))
+            if halves:
+                self.transport.write_eof()
+        else:
+            self._enter(PHASE_CLOSING, 0)
+            self._watch_write(now)
+            self.transport.close()
+        return 0
+
+    cdef int abort(self) except -1:
+        """Reset the connection (see Sink)."""
+        if self.transport is not None:
+            self.phase = PHASE_CLOSING
+            self.transport.abort()
+        return 0
+
+    # ---- time
+
+    cdef int _enter(self, Phase phase, double due) except -1:
+        self.phase = phase
+        self.due = due
+        return self._arm()
+
+    cdef int _arm(self) except -1:
+        cdef double when = self.due
+        if self.write_due > 0 and (when == 0 or self.write_due < when):
+            when = self.write_due
+        return self.endpoint.state.deadlines.arm(self.deadline, when)
+
+    cdef int _expired(self, double now) except -1:
+        """Something was due; find out what."""
+        if self.phase == PHASE_GONE:
+            return 0
+        try:
+            if self.write_due > 0 and now >= self.write_due:
+                self._check_write(now)
+            if self.phase < PHASE_GONE and self.due > 0 and now >= self.due:
+                self.due = 0
+                if self.phase == PHASE_LINGER:
+                    self._lingered(now)
+                elif self.phase < PHASE_CLOSING:
+                    self._time_over(now)
+            if self.phase < PHASE_GONE:
+                self._arm()
+        except Exception:
+            self._broken()
+        return 0
+
+    cdef int _lingered(self, double now) except -1:
+        """Everything is sent and the peer was given its time; unsent bytes have the write time-out."""
+        if self.transport.get_write_buffer_size():
+            self._enter(PHASE_CLOSING, 0)
+            self._watch_write(now)
+            self.transport.close()
+        else:
+            self.transport.close() if self.tls else self.transport.abort()
+        return 0
+
+    cdef int _watch_write(self, double now) except -1:
+        """Begin to watch that unsent bytes become fewer."""
+        self.unsent = self.transport.get_write_buffer_size()
+        self.progress_at = now
+        self.write_due = now + self.endpoint.write_timeout / 4
+        return self._arm()
+
+    cdef int _check_write(self, double now) except -1:
+        """Look whether the client has taken anything; reset it when it has not for the write time-out."""
+        cdef Py_ssize_t unsent = self.transport.get_write_buffer_size()
+        self.write_due = 0
+        if unsent == 0 and self.phase != PHASE_CLOSING:
+            return 0
+        if unsent < self.unsent:
+            self.progress_at = now
+        elif now - self.progress_at >= self.endpoint.write_timeout * 0.99:
+            log.info("%s took nothing for %g s: connection reset", self.peer.client, self.endpoint.write_timeout)
+            self.abort()
+            return 0
+        self.unsent = unsent
+        self.write_due = now + self.endpoint.write_timeout / 4
+        return 0
