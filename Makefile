@@ -5,11 +5,11 @@ PY     := $(VENV)/bin/python
 STUBBED := $(subst /,.,$(basename $(shell find siphon_http -name '*.pyi')))
 SOURCES := setup.py pyproject.toml $(shell find siphon_http -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: run test lint bench load annotate build clean help
+.PHONY: run test lint bench load h2spec annotate build clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 run: .stamp-build  ## build what is needed and serve examples/hello on 127.0.0.1:8080
 	@cd examples/hello && exec ../../$(VENV)/bin/siphon-http run siphon.yaml
@@ -31,6 +31,12 @@ bench: .stamp-test  ## benchmarks of the core (pytest-benchmark)
 
 load: .stamp-bench  ## the whole server against nginx, granian, uvicorn, aiohttp and a raw uvloop loop
 	$(PY) benchmarks/load/run.py
+
+h2spec: .stamp-test build/h2spec  ## h2spec --strict against the server, in cleartext and over TLS (needs go)
+	$(PY) -m pytest tests/conformance/test_http2.py -k h2spec
+
+build/h2spec:
+	@GOBIN=$(CURDIR)/build go install github.com/summerwind/h2spec/cmd/h2spec@latest
 
 annotate: .stamp-test  ## HTML of the Python calls left in the Cython modules
 	SIPHON_HTTP_ANNOTATE=1 $(PY) setup.py -q build_ext --inplace --force
