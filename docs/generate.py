@@ -38,7 +38,7 @@ SCHEMAS: dict[str, type] = {
 }
 """Every block of both files; ProcessConfig is `server:` of siphon.yaml."""
 
-LATER = frozenset({"http2", "max_concurrent_streams", "access_log", "proxy_protocol"})
+LATER = frozenset({"access_log", "proxy_protocol"})
 """Keys of a listener whose feature this version lacks."""
 
 PLAIN = {
