@@ -29,7 +29,7 @@ lint: .stamp-test .stamp-lint  ## ruff, mypy --strict, stubtest, source rules, C
 bench: .stamp-test  ## benchmarks of the core (pytest-benchmark)
 	$(PY) -m pytest benchmarks --benchmark-only --benchmark-sort=name --benchmark-columns=min,median,ops -o python_files='bench_*.py'
 
-load: .stamp-bench  ## the whole server against nginx, granian, uvicorn, aiohttp and a raw uvloop loop
+load: .stamp-bench  ## the whole server against nginx, granian, uvicorn, hypercorn, aiohttp and a raw uvloop loop
 	$(PY) benchmarks/load/run.py
 
 h2spec: .stamp-test build/h2spec  ## h2spec --strict against the server, in cleartext and over TLS (needs go)

@@ -13,7 +13,16 @@ from typing import BinaryIO
 from cases import PLAIN, Question
 from measure import LoadError, Server
 
-__all__ = ["WrongAnswerError", "check", "idle_bytes", "seconds_to_first_answer"]
+__all__ = [
+    "POLL_SECS",
+    "READY_SECS",
+    "WrongAnswerError",
+    "check",
+    "connected",
+    "idle_bytes",
+    "judge",
+    "seconds_to_first_answer",
+]
 
 READY_SECS = 15.0  # a contender that has not answered by then is left out
 POLL_SECS = 0.001  # between two attempts to connect to a server that is starting
@@ -25,15 +34,22 @@ class WrongAnswerError(Exception):
 
 
 @contextlib.contextmanager
-def connected(port: int, certificate: Path | None) -> Iterator[socket.socket]:
-    """Connect to the server, over TLS when its certificate is given."""
+def connected(port: int, certificate: Path | None, alpn: str = "") -> Iterator[socket.socket]:
+    """Connect to the server, over TLS when its certificate is given.
+
+    alpn: protocol that a TLS server must choose. Raises OSError, and WrongAnswerError when it does not.
+    """
     with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if certificate is None:
             yield plain
             return
         context = ssl.create_default_context(cafile=str(certificate))
+        if alpn:
+            context.set_alpn_protocols([alpn])
         with context.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped:
+            if alpn and wrapped.selected_alpn_protocol() != alpn:
+                raise WrongAnswerError(f"does not choose {alpn} by ALPN, but {wrapped.selected_alpn_protocol()!r}")
             yield wrapped
 
 

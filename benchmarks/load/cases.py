@@ -9,6 +9,7 @@ from pathlib import Path
 
 __all__ = [
     "CASES",
+    "HTTP2_CONNECTIONS",
     "IDLE",
     "IDLE_BAR_KIB",
     "OURS",
@@ -26,6 +27,7 @@ START = "start"  # the case that measures start to first answer
 IDLE = "idle"  # the case that measures memory of idle connections
 START_BAR_SECS = 0.15
 IDLE_BAR_KIB = 4.0
+HTTP2_CONNECTIONS = 32  # of h2load; its bars are stated for so many
 FIELD = re.compile(r'wrk\.headers\["([^"]+)"\] = "((?:[^"\\]|\\.)*)"')
 
 
@@ -54,7 +56,8 @@ class Case:
     """One column of figures.
 
     stand_ins: contender -> the question that it is loaded with instead, where the bar compares different work;
-    bars: rival -> largest ratio of our CPU time to its; tls: every contender of the case speaks TLS.
+    bars: rival -> largest ratio of our CPU time to its; tls: every contender of the case speaks TLS;
+    streams: requests at once on each connection of HTTP/2, which h2load sends then; 0 = HTTP/1.1 and wrk.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Case:
     bars: Mapping[str, float]
     stand_ins: Mapping[str, Question] = field(default_factory=dict)
     tls: bool = False
+    streams: int = 0
 
     def question_for(self, contender: str) -> Question:
         """Return what `contender` is asked in this case."""
@@ -72,6 +76,19 @@ class Case:
 PLAIN = Question()
 HEADERS = browser_headers()
 FRAMEWORKS = ("granian", "uvicorn", "aiohttp")
+HTTP2_FRAMEWORKS = ("granian", "hypercorn")
+PARAMS_JSON = Question(
+    path="/users/42/orders/7", answer=b'{"user": "42", "order": "7"}', content_type="application/json"
+)
+ECHO = Question(
+    method="POST",
+    path="/echo",
+    headers={"Content-Type": "application/octet-stream"},
+    body=b"x" * 1024,
+    answer=b"x" * 1024,
+    content_type="application/octet-stream",
+    script="echo.lua",
+)
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -82,23 +99,13 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         name="params_json",
-        question=Question(
-            path="/users/42/orders/7", answer=b'{"user": "42", "order": "7"}', content_type="application/json"
-        ),
+        question=PARAMS_JSON,
         contenders=(OURS, "nginx", *FRAMEWORKS),
         bars={"granian": 0.55},
     ),
     Case(
         name="echo",
-        question=Question(
-            method="POST",
-            path="/echo",
-            headers={"Content-Type": "application/octet-stream"},
-            body=b"x" * 1024,
-            answer=b"x" * 1024,
-            content_type="application/octet-stream",
-            script="echo.lua",
-        ),
+        question=ECHO,
         contenders=(OURS, "nginx", *FRAMEWORKS),
         bars={"nginx": 1.45, "granian": 0.5},
         stand_ins={"nginx": PLAIN},
@@ -143,5 +150,41 @@ CASES: tuple[Case, ...] = (
         contenders=(OURS, "granian"),
         bars={"granian": 0.5},
         stand_ins={"granian": PLAIN},
+    ),
+    Case(
+        name="h2c_32x32",
+        question=PLAIN,
+        contenders=(OURS, "nginx", *HTTP2_FRAMEWORKS),
+        bars={"granian": 0.4},
+        streams=32,
+    ),
+    Case(
+        name="h2c_32x1",
+        question=PLAIN,
+        contenders=(OURS, "nginx", *HTTP2_FRAMEWORKS),
+        bars={"granian": 0.5},
+        streams=1,
+    ),
+    Case(
+        name="h2c_params_json",
+        question=PARAMS_JSON,
+        contenders=(OURS, "nginx", *HTTP2_FRAMEWORKS),
+        bars={"granian": 0.5},
+        streams=32,
+    ),
+    Case(
+        name="h2c_echo",
+        question=ECHO,
+        contenders=(OURS, *HTTP2_FRAMEWORKS),
+        bars={"granian": 0.5},
+        streams=32,
+    ),
+    Case(
+        name="h2_tls_32x32",
+        question=PLAIN,
+        contenders=(OURS, "nginx", *HTTP2_FRAMEWORKS),
+        bars={"granian": 0.6},
+        tls=True,
+        streams=32,
     ),
 )

@@ -23,13 +23,17 @@ class MissingError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a contender is to run: its port, a folder of its own, and the certificate when it is to speak TLS."""
+    """Where a contender is to run: its port, a folder of its own, and the certificate when it is to speak TLS.
+
+    http2: it will be asked over HTTP/2 only, for those that must be told.
+    """
 
     port: int
     folder: Path
     rival_python: str
     certificate: Path | None = None
     key: Path | None = None
+    http2: bool = False
 
     def material(self) -> list[str]:
         """Return the certificate's and the key's file, or nothing for cleartext."""
@@ -57,11 +61,11 @@ class Contender:
     command: Callable[[Place], Command]
 
 
-def find_program(name: str) -> str:
-    """Return the path of a program, also where only root's PATH has it. Raises MissingError."""
+def find_program(name: str, package: str = "") -> str:
+    """Return the path of a program, also where only root's PATH has it. package: Debian's. Raises MissingError."""
     found = shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
     if found is None:
-        raise MissingError(f"no program named {name}; install it (Debian: apt-get install {name})")
+        raise MissingError(f"no program named {name}; install it (Debian: apt-get install {package or name})")
     return found
 
 
@@ -112,6 +116,7 @@ def nginx_command(place: Place) -> Command:
         "@FOLDER@": str(place.folder),
         "@PORT@": str(place.port),
         "@TLS@": " ssl" if place.certificate else "",
+        "@HTTP2@": " http2" if place.http2 else "",
         "@MATERIAL@": lines,
     }
     text = (APPS / "nginx.conf.in").read_text()
@@ -130,7 +135,7 @@ def granian_version(rival_python: str) -> str:
 
 
 def granian_command(place: Place) -> Command:
-    """One worker, RSGI, uvloop; everything else as it comes."""
+    """One worker, RSGI, uvloop; everything else as it comes: it tells HTTP/2 from HTTP/1.1 by itself."""
     arguments = [rival(place), "-m", "granian", "--interface", "rsgi", "--workers", "1", "--loop", "uvloop"]
     arguments += ["--host", "127.0.0.1", "--port", str(place.port), "--log-level", "warning"]
     if place.certificate:
@@ -153,6 +158,25 @@ def uvicorn_command(place: Place) -> Command:
     if place.certificate:
         arguments += ["--ssl-certfile", str(place.certificate), "--ssl-keyfile", str(place.key)]
     return Command(arguments=[*arguments, "uvicorn_app:app"], folder=APPS)
+
+
+def hypercorn_version(rival_python: str) -> str:
+    """Return hypercorn's version. Raises MissingError."""
+    for module in ("uvloop", "h2"):
+        module_version(rival_python, module, "hypercorn uvloop")
+    return module_version(rival_python, "hypercorn", "hypercorn uvloop")
+
+
+def hypercorn_command(place: Place) -> Command:
+    """One worker, uvloop, nothing logged, and uvicorn's application; connections are never retired."""
+    settings = ["workers = 1", 'worker_class = "uvloop"', 'loglevel = "WARNING"', f'bind = "127.0.0.1:{place.port}"']
+    # The default of 1000 would make it answer GOAWAY all through a load.
+    settings += ["keep_alive_max_requests = 1000000000"]
+    if place.certificate:
+        settings += [f'certfile = "{place.certificate}"', f'keyfile = "{place.key}"']
+    file = place.folder / "hypercorn.toml"
+    file.write_text("\n".join(settings) + "\n")
+    return Command(arguments=[rival(place), "-m", "hypercorn", "-c", str(file), "uvicorn_app:app"], folder=APPS)
 
 
 def aiohttp_version(rival_python: str) -> str:
@@ -200,6 +224,7 @@ CONTENDERS: Mapping[str, Contender] = {
         Contender("nginx", nginx_version, nginx_command),
         Contender("granian", granian_version, granian_command),
         Contender("uvicorn", uvicorn_version, uvicorn_command),
+        Contender("hypercorn", hypercorn_version, hypercorn_command),
         Contender("aiohttp", aiohttp_version, aiohttp_command),
         Contender("uvloop-floor", floor_version, floor_command),
     )

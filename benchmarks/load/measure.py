@@ -1,4 +1,4 @@
-"""Processes and what they cost: start and stop, CPU time and memory of a process tree, pinning, ports, wrk."""
+"""Processes and what they cost: start and stop, CPU time and memory of a process tree, pinning, ports, load generators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Interrupts", "LoadError", "Loaded", "Server", "free_port", "pinned", "run_wrk", "two_cpus"]
+__all__ = ["Interrupts", "LoadError", "Loaded", "Server", "free_port", "pinned", "run_generator", "run_wrk", "two_cpus"]
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds in one clock tick of /proc/PID/stat
 REQUESTS = re.compile(r"^\s*(\d+) requests in ([\d.]+)(us|ms|s|m|h),", re.MULTILINE)
@@ -22,11 +22,11 @@ REFUSED = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 SOCKETS = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
 UNIT_SECS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 STOP_SECS = 5.0  # a contender that has not ended by then is killed
-WRK_GRACE_SECS = 20  # wrk is ended when it runs so much longer than it was told
+GRACE_SECS = 20  # a load generator is ended when it runs so much longer than it was told
 
 
 class LoadError(Exception):
-    """A load gave no figure: wrk failed, or the server did."""
+    """A load gave no figure: the load generator failed, or the server did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Stat:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What wrk reports. errors: answers that were no 2xx or 3xx, and socket errors; "" for none."""
+    """What a load generator reports. errors: wrong statuses, broken requests and connections; "" for none."""
 
     requests: int
     seconds: float
@@ -232,15 +232,18 @@ def read_report(text: str) -> Loaded:
     return Loaded(int(found[1]), float(found[2]) * UNIT_SECS[found[3]], ", ".join(errors))
 
 
-def run_wrk(command: list[str], seconds: int, cpus: set[int]) -> Loaded:
-    """Run wrk on `cpus`; `seconds` is what `command` tells it to take. Raises LoadError."""
+def run_generator(name: str, command: list[str], seconds: int, cpus: set[int]) -> str:
+    """Run a load generator on `cpus`; `seconds` is what `command` tells it to take. Return its report. Raises LoadError."""
     with pinned(cpus):
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=seconds + WRK_GRACE_SECS, check=False
-            )
+            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + GRACE_SECS, check=False)
         except subprocess.TimeoutExpired:
-            raise LoadError(f"wrk did not end {WRK_GRACE_SECS} s after its time") from None
+            raise LoadError(f"{name} did not end {GRACE_SECS} s after its time") from None
     if done.returncode:
-        raise LoadError(f"wrk: {(done.stderr or done.stdout).strip()[-200:]}")
-    return read_report(done.stdout)
+        raise LoadError(f"{name}: {(done.stderr or done.stdout).strip()[-200:]}")
+    return done.stdout
+
+
+def run_wrk(command: list[str], seconds: int, cpus: set[int]) -> Loaded:
+    """Run wrk on `cpus`; `seconds` is what `command` tells it to take. Raises LoadError."""
+    return read_report(run_generator("wrk", command, seconds, cpus))

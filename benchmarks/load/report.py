@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cases import IDLE, IDLE_BAR_KIB, OURS, START, START_BAR_SECS, Case
+from cases import HTTP2_CONNECTIONS, IDLE, IDLE_BAR_KIB, OURS, START, START_BAR_SECS, Case
 
 __all__ = ["Bar", "Cell", "Results", "as_json", "bars_of", "table_text"]
 
@@ -132,8 +132,8 @@ def table_text(results: Results, cases: Sequence[Case], markdown: bool) -> str:
     s = results.settings
     lines = [
         f"CPU microseconds of the server for each request, user and system: median of {s['rounds']} rounds of "
-        f"{s['seconds']} s (smallest-largest); {s['connections']} connections, server on CPU {s['server_cpu']}, "
-        f"wrk on CPU {s['load_cpu']}.",
+        f"{s['seconds']} s (smallest-largest); {s['connections']} connections ({HTTP2_CONNECTIONS} of HTTP/2), server "
+        f"on CPU {s['server_cpu']}, load generator on CPU {s['load_cpu']}.",
         f"Python {s['python']}, rivals' Python {s['rival_python']}; "
         + ", ".join(f"{name} {version}" for name, version in results.versions.items())
         + ".",

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from ask import WrongAnswerError, check, idle_bytes, seconds_to_first_answer
-from cases import CASES, IDLE, OURS, PLAIN, START, Case
+from ask_http2 import check_http2, wait_for_listener
+from cases import CASES, IDLE, OURS, PLAIN, START, Case, Question
 from contenders import CONTENDERS, Contender, MissingError, Place, find_program, make_certificate
-from measure import Interrupts, LoadError, Server, free_port, pinned, run_wrk, two_cpus
+from h2load import run_h2load
+from measure import Interrupts, Loaded, LoadError, Server, free_port, pinned, run_wrk, two_cpus
 from report import Cell, Results, as_json, bars_of, table_text
 
 HERE = Path(__file__).parent
@@ -42,13 +44,17 @@ class Bench:
         self.folder = folder
         self.server_cpus = server
         self.load_cpus = load
-        self.wrk = find_program("wrk")
+        chosen = [case for case in CASES if case.name in arguments.cases]
+        self.wrk = find_program("wrk") if any(not case.streams for case in chosen) else ""
+        self.h2load = find_program("h2load", "nghttp2-client") if any(case.streams for case in chosen) else ""
         self.certificate, self.key = make_certificate(folder)
         self.interrupts = Interrupts()
         self._serial = 0
         self._running: list[Server] = []
 
-    def start(self, contender: Contender, stack: contextlib.ExitStack, tls: bool) -> tuple[Server, int]:
+    def start(
+        self, contender: Contender, stack: contextlib.ExitStack, tls: bool = False, http2: bool = False
+    ) -> tuple[Server, int]:
         """Start `contender` on a free port, to be stopped with `stack`; return it and the port."""
         self._serial += 1
         folder = self.folder / f"{self._serial}-{contender.name}"
@@ -59,6 +65,7 @@ class Bench:
             rival_python=self.arguments.rival_python,
             certificate=self.certificate if tls else None,
             key=self.key if tls else None,
+            http2=http2,
         )
         command = contender.command(place)
         where = command.folder or folder
@@ -81,15 +88,22 @@ class Bench:
             server.stop()
         self._running.clear()
 
-    def load(self, case: Case, name: str, server: Server, port: int, seconds: int) -> tuple[float, float, float]:
-        """Load one contender once; return CPU microseconds a request, requests a second, share of the CPU used."""
+    def load(
+        self, case: Case, name: str, server: Server, port: int, seconds: int, requests: int = 0
+    ) -> tuple[float, float, float]:
+        """Load one contender once; return CPU microseconds a request, requests a second, share of the CPU used.
+
+        requests: how many over HTTP/2, 0 = as many as there is time for.
+        """
         question = case.question_for(name)
         url = f"{'https' if case.tls else 'http'}://127.0.0.1:{port}{question.path}"
-        command = [self.wrk, "-t1", f"-c{self.arguments.connections}", f"-d{seconds}s", url]
-        if question.script:
-            command += ["-s", str(LUA / question.script)]
         before = server.cpu_seconds()
-        loaded = run_wrk(command, seconds, self.load_cpus)
+        if case.streams:
+            loaded = run_h2load(
+                self.h2load, question, url, case.streams, seconds, requests, self.folder, self.load_cpus
+            )
+        else:
+            loaded = self.wrk_load(question, url, seconds)
         used = server.cpu_seconds() - before
         if not server.is_alive():
             raise LoadError(f"ended under load: {server.last_words()}")
@@ -99,28 +113,43 @@ class Bench:
             raise LoadError("no request was completed")
         return used / loaded.requests * 1e6, loaded.requests / loaded.seconds, used / loaded.seconds
 
+    def wrk_load(self, question: Question, url: str, seconds: int) -> Loaded:
+        """Load a server over HTTP/1.1 for `seconds`. Raises LoadError."""
+        command = [self.wrk, "-t1", f"-c{self.arguments.connections}", f"-d{seconds}s", url]
+        if question.script:
+            command += ["-s", str(LUA / question.script)]
+        return run_wrk(command, seconds, self.load_cpus)
+
+    def check(self, case: Case, name: str, server: Server, port: int) -> None:
+        """Wait until a contender is there, and compare its answers. Raises LoadError, WrongAnswerError."""
+        certificate = self.certificate if case.tls else None
+        if case.streams:
+            wait_for_listener(server, port)
+            check_http2(case.question_for(name), case.streams, port, certificate)
+        else:
+            seconds_to_first_answer(server, port, certificate)
+            check(case.question_for(name), port, certificate)
+
     def run_case(self, case: Case, contenders: list[Contender]) -> dict[str, Cell]:
         """Start all, check their answers, then load them in turn, round by round."""
         cells = {c.name: Cell() for c in contenders}
-        running: dict[str, tuple[Server, int]] = {}
-        certificate = self.certificate if case.tls else None
+        running: dict[str, tuple[Server, int, int]] = {}
         with contextlib.ExitStack() as stack:
             for contender in contenders:
-                server, port = self.start(contender, stack, case.tls)
+                server, port = self.start(contender, stack, case.tls, case.streams > 0)
                 try:
-                    seconds_to_first_answer(server, port, certificate)
-                    check(case.question_for(contender.name), port, certificate)
-                    self.load(case, contender.name, server, port, 1)
+                    self.check(case, contender.name, server, port)
+                    _micros, rate, _busy = self.load(case, contender.name, server, port, 1)
                 except (LoadError, WrongAnswerError) as exc:
                     void(cells, case.name, contender.name, exc)
                 else:
-                    running[contender.name] = server, port
+                    running[contender.name] = server, port, int(rate * self.arguments.seconds)
             for number in range(self.arguments.rounds):
-                for name, (server, port) in running.items():
+                for name, (server, port, requests) in running.items():
                     if cells[name].void:
                         continue
                     try:
-                        micros, rate, busy = self.load(case, name, server, port, self.arguments.seconds)
+                        micros, rate, busy = self.load(case, name, server, port, self.arguments.seconds, requests)
                     except LoadError as exc:
                         void(cells, case.name, name, exc)
                         continue
@@ -138,7 +167,7 @@ class Bench:
                 if cells[contender.name].void:
                     continue
                 with contextlib.ExitStack() as stack:
-                    server, port = self.start(contender, stack, tls=False)
+                    server, port = self.start(contender, stack)
                     try:
                         seconds = seconds_to_first_answer(server, port, None)
                     except (LoadError, WrongAnswerError) as exc:
@@ -154,7 +183,7 @@ class Bench:
         cells = {c.name: Cell() for c in contenders}
         for contender in contenders:
             with contextlib.ExitStack() as stack:
-                server, port = self.start(contender, stack, tls=False)
+                server, port = self.start(contender, stack)
                 try:
                     seconds_to_first_answer(server, port, None)
                     held = idle_bytes(server, PLAIN, port, IDLE_CONNECTIONS)
@@ -205,12 +234,12 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--contenders", type=names(known), default=known, help=", ".join(known))
     parser.add_argument("--seconds", type=positive, default=4, help="of each load (4)")
     parser.add_argument("--rounds", type=positive, default=3, help="loads of each contender in each case (3)")
-    parser.add_argument("--connections", type=positive, default=64, help="of wrk (64)")
+    parser.add_argument("--connections", type=positive, default=64, help="of wrk (64); h2load has 32")
     parser.add_argument(
         "--rival-python", default=sys.executable, metavar="PATH", help="interpreter that has the rivals"
     )
     parser.add_argument("--server-cpu", type=int, metavar="N", help="CPU of the servers (the first that we may use)")
-    parser.add_argument("--load-cpu", type=int, metavar="N", help="CPU of wrk (the second)")
+    parser.add_argument("--load-cpu", type=int, metavar="N", help="CPU of wrk and h2load (the second)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--markdown", action="store_true", help="print the tables as markdown")
     return parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""The benchmark's routes as a raw ASGI application for uvicorn: no framework between."""
+"""The benchmark's routes as a raw ASGI application for uvicorn and hypercorn: no framework between."""
 
 from __future__ import annotations
 
