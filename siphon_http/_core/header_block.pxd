@@ -66,6 +66,7 @@ cdef class HeaderBlock:
     cdef bint expects                   # expect: 100-continue
     cdef bint bad_expect                # some other expectation: 417
     cdef bint bad_target                # :path has bytes that no request target has (RFC 9112, 3.2): 400
+    cdef bint long_target               # it is too large since :path alone is: 414
     cdef int result                     # BlockResult
     cdef const char* reason             # why it is not BLOCK_DONE, ASCII, static; NULL otherwise
     cdef Py_ssize_t list_size           # RFC 9113, 10.5.1: names, values, and 32 for each
@@ -74,6 +75,7 @@ cdef class HeaderBlock:
     cdef Py_ssize_t count               # fields but pseudo fields; all cookie crumbs are one
     cdef unsigned int seen              # bit per kind that was met
 
+    cdef bint has_authority(self) noexcept
     # Copy of data[0:size]: Request.head.
     cdef bytes head(self)
     # What h2 has decoded, as pairs of bytes: judged and laid out as decode_block does. Returns BlockResult.

@@ -141,7 +141,7 @@ cdef class HeaderBlock:
         self.method = self.method_end = self.scheme = self.scheme_end = self.authority = self.authority_end = 0
         self.target = self.target_end = self.path_end = self.query = self.host = self.host_end = 0
         self.content_length = 0
-        self.has_length = self.expects = self.bad_expect = self.bad_target = False
+        self.has_length = self.expects = self.bad_expect = self.bad_target = self.long_target = False
         self.result = BLOCK_DONE
         self.reason = NULL
         self.seen = 0
@@ -176,6 +176,7 @@ cdef class HeaderBlock:
         cdef Py_ssize_t start, end
         self.list_size += total + 28
         if self.list_size > self.limit:
+            self.long_target |= line.traits & KIND_MASK == K_PATH and <Py_ssize_t> line.value_size > self.limit
             self.refuse(BLOCK_TOO_LARGE, b"the header section is too large")
         if self.result != BLOCK_DONE:
             return 0
@@ -253,6 +254,10 @@ cdef class HeaderBlock:
             else:
                 self.bad_expect = True
         return 0
+
+    cdef bint has_authority(self) noexcept:
+        """Tell whether there is an :authority, were it empty."""
+        return self.seen >> K_AUTHORITY & 1
 
     cdef int judge(self, int kind) noexcept:
         """Judge what the fields say together; return the BlockResult."""

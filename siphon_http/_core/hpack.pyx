@@ -18,7 +18,7 @@ from hpack import (
 from hpack.exceptions import InvalidTableIndexError
 
 from siphon_http._core.header_block cimport (
-    BAD_NAME, BLOCK_BROKEN, BLOCK_REQUEST, BLOCK_TRAILERS, K_FORBIDDEN, K_LENGTH, KIND_MASK, NEVER_INDEXED,
+    BAD_NAME, BLOCK_BROKEN, BLOCK_REQUEST, BLOCK_TRAILERS, K_FORBIDDEN, K_LENGTH, K_TE, KIND_MASK, NEVER_INDEXED,
     HeaderBlock, Line, field_kind, finish_line, name_traits,
 )
 from siphon_http._core.headers cimport check_name, check_value
@@ -429,7 +429,7 @@ cdef Py_ssize_t write_response(
         name = <const unsigned char*> PyUnicode_DATA(fields[i])
         size = PyUnicode_GET_LENGTH(fields[i])
         kind = field_kind(name, size)
-        if kind == K_FORBIDDEN or kind == K_LENGTH:
+        if kind == K_FORBIDDEN or kind == K_LENGTH or kind == K_TE:
             continue
         if size == 4 and memcmp(name, b"date", 4) == 0:
             date = NULL

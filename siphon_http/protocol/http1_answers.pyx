@@ -42,8 +42,10 @@ cdef class Http1Answers(Exchange):
     cdef int _own(self) except -1:
         """Make the shared buffer ours: what another connection left in it is sent first."""
         if self.out.owner is not self:
-            if self.out.owner is not None:
-                (<Http1Answers?> self.out.owner).flush()
+            if isinstance(self.out.owner, Http1Answers):
+                (<Http1Answers> self.out.owner).flush()
+            elif self.out.owner is not None:
+                self.out.owner.flush()
             self.out.owner = self
         return 0
 

@@ -2,6 +2,8 @@
 
 cimport cython
 
+from siphon_http._core.header_block cimport HeaderBlock
+from siphon_http._core.hpack cimport Decoder
 from siphon_http._core.message cimport Request, Response
 
 
@@ -17,16 +19,15 @@ cdef struct Http2Head:
 
 @cython.final
 cdef class FieldDecoder:
-    cdef readonly object decoder    # hpack.Decoder
-    cdef readonly list fields       # of the block decoded last, (name, value) of bytes; None before the first
+    cdef readonly Decoder decoder   # holds the dynamic table
+    cdef HeaderBlock block          # what was decoded last
+    cdef bint trailers              # the next block that h2 decodes has trailers, or is for a stream that is over
 
-    cdef list take(self)
+    cdef int read(self, const unsigned char* data, Py_ssize_t size) except -1
+    cdef bint is_bomb(self)
 
 
-# Make the Request of a decoded field section; `head` says what came of it. Limits: bytes as RFC 9113, 6.5.2 counts
-# them; field lines.
-cdef Request build_request(list fields, bint ended, Py_ssize_t max_bytes, int max_fields, Http2Head* head)
-# Tell whether a trailer section is well-formed.
-cdef bint is_trailer_section(list fields)
+# Make the Request of a decoded field section; `head` says what came of it.
+cdef Request build_request(HeaderBlock block, bint ended, Http2Head* head)
 # The fields of an answer for h2. length: of the content, -1: none is told; date: used unless the script set one.
 cdef list answer_fields(Response response, Py_ssize_t length, bytes date)

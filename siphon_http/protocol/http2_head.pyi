@@ -1,20 +1,24 @@
 """Types of http2_head.pyx."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import Self, final
 
+from h2.exceptions import ProtocolError
+
+from siphon_http._core.hpack import Decoder
 from siphon_http._core.message import Request
 
-__all__ = ["FieldDecoder", "read_request"]
+__all__ = ["CompressionError", "FieldDecoder", "read_request"]
+
+class CompressionError(ProtocolError):
+    """A field block cannot be decoded: the connection ends."""
 
 @final
 class FieldDecoder:
-    """What h2 decodes field blocks with: it keeps the fields for us, and hands h2 none."""
+    """What field blocks are decoded with, by us and by h2: it keeps the fields for us, and hands h2 none."""
 
     @property
-    def decoder(self) -> object: ...
-    @property
-    def fields(self) -> list[tuple[bytes, bytes]] | None: ...
+    def decoder(self) -> Decoder: ...
     @property
     def header_table_size(self) -> int: ...
     @header_table_size.setter
@@ -27,7 +31,7 @@ class FieldDecoder:
     def max_allowed_table_size(self) -> int: ...
     @max_allowed_table_size.setter
     def max_allowed_table_size(self, value: int) -> None: ...
-    def __init__(self, decoder: object) -> None: ...
+    def __new__(cls, decoder: Decoder) -> Self: ...
     def decode(self, data: bytes, raw: bool = False) -> list[tuple[bytes, bytes]]: ...
 
 def read_request(

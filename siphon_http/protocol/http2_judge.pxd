@@ -21,15 +21,18 @@ cdef enum FrameFlag:
     FLAG_END_STREAM = 1     # of DATA and HEADERS
     FLAG_END_HEADERS = 4
     FLAG_PADDED = 8
+    FLAG_PRIORITY = 32
 
 
 cdef enum ErrorCode:        # RFC 9113, section 7
     NO_ERROR = 0
     PROTOCOL_ERROR = 1
     INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
     FRAME_SIZE_ERROR = 6
     REFUSED_STREAM = 7
     CANCEL = 8
+    COMPRESSION_ERROR = 9
     ENHANCE_YOUR_CALM = 11
 
 

@@ -3,18 +3,12 @@
 cimport cython
 
 from siphon_http._core.message cimport Request
-from siphon_http.protocol.http2_head cimport FieldDecoder
-from siphon_http.protocol.http2_stream cimport Http2Flow, Http2Stream
+from siphon_http.protocol.http2_hot cimport Http2Hot
+from siphon_http.protocol.http2_stream cimport Http2Stream
 
 
 @cython.final
-cdef class Http2ServerConnection(Http2Flow):
-    cdef readonly FieldDecoder decoder    # the one HPACK decoder; h2 uses it too
-    cdef readonly int highest_stream      # highest id that the peer has used, as h2 has it after each frame
-    cdef Py_ssize_t max_header_bytes      # limit of a field section, as RFC 9113, 6.5.2 counts; beyond it 431
-    cdef int max_headers                  # limit of field lines
-    cdef int max_streams                  # limit of streams at once
-    cdef double now                       # time of the input under way, seconds on the owner's clock
+cdef class Http2ServerConnection(Http2Hot):
     cdef bytearray inbox                  # received bytes; inbox[at:] is not parsed yet
     cdef Py_ssize_t at                    # bytes of `inbox` that are parsed
     cdef bint greeted                     # the SETTINGS frame that belongs to the preface has arrived
@@ -43,13 +37,9 @@ cdef class Http2ServerConnection(Http2Flow):
     cdef int _hold(self) except -1
     cdef int _read_preface(self, const char* data, Py_ssize_t size) except -1
     cdef int _read_frame(self) except -1
-    cdef int _frame(self, int kind, int flags, unsigned int id, bytes frame) except -1
-    cdef bint _is_flood(self, int kind, int flags, unsigned int id, bytes frame)
+    cdef int _frame(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
+    cdef bint _is_flood(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size)
     cdef int _events(self, list events) except -1
-    cdef int _request(self, int id, bint ended) except -1
-    cdef int _begin(self, Http2Stream stream, Request request, bint ended) except -1
-    cdef int _reject(self, int id, int code) except -1
     cdef int _drain_now(self) except -1
     cdef int _close(self) except -1
     cdef int _lose_all(self) except -1
-    cdef int _terminate(self, int code, bint told) except -1

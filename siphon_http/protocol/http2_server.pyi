@@ -3,20 +3,15 @@
 from typing import Self, final
 
 from siphon_http._core.message import Request
-from siphon_http.protocol.http2_head import FieldDecoder
-from siphon_http.protocol.http2_stream import Http2Flow
+from siphon_http.protocol.http2_hot import Http2Hot
 from siphon_http.protocol.sink import Sink
 
 __all__ = ["Http2ServerConnection"]
 
 @final
-class Http2ServerConnection(Http2Flow):
+class Http2ServerConnection(Http2Hot):
     """Server side of one HTTP/2 connection (RFC 9113)."""
 
-    @property
-    def decoder(self) -> FieldDecoder: ...
-    @property
-    def highest_stream(self) -> int: ...
     def __new__(
         cls,
         sink: Sink,
@@ -26,6 +21,7 @@ class Http2ServerConnection(Http2Flow):
         max_streams: int = 128,
         window: int = 65535,
         write_timeout: float = 30.0,
+        through_h2: bool = False,
     ) -> Self: ...
     def receive_data(self, data: bytes, now: float = 0.0) -> int: ...
     def receive_eof(self) -> int: ...

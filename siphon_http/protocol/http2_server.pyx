@@ -22,47 +22,46 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
-from hpack import Decoder
 
-from siphon_http._core.body cimport BodyAccumulator
+from siphon_http._core.header_block cimport BLOCK_DONE
 from siphon_http._core.headers cimport OutBuffer
+from siphon_http._core.hpack cimport Decoder
 from siphon_http._core.message cimport Request, plain_response
 from siphon_http.protocol.http2_flood cimport FLOOD_RESET, FLOOD_STRAY, FloodMeter, flood_counts, flood_kind
-from siphon_http.protocol.http2_head cimport MALFORMED, FieldDecoder, Http2Head, build_request, is_trailer_section
+from siphon_http.protocol.http2_head cimport FieldDecoder
+from siphon_http.protocol.http2_hot cimport Http2Hot
 from siphon_http.protocol.http2_judge cimport (
     CANCEL, CONTINUATION, DATA, ENHANCE_YOUR_CALM, FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM, FLAG_PADDED, FRAME_BYTES,
     FRAME_HEAD, FRAME_SIZE_ERROR, GOAWAY, HEADERS, LAST_STREAM, NO_ERROR, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM,
-    RST_STREAM, SETTINGS, frame_number, goaway_frame, known_settings, new_judge,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, frame_number, goaway_frame, known_settings, new_judge,
 )
-from siphon_http.protocol.http2_stream cimport Http2Flow, Http2State, Http2Stream
+from siphon_http.protocol.http2_stream cimport Http2State, Http2Stream
 from siphon_http.protocol.sink cimport NoSink, Sink
 
 __all__ = ["Http2ServerConnection"]
 
 cdef bytes CLIENT_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 cdef Py_ssize_t QUEUE_BYTES = 65536     # raw bytes kept while the transport is full
-cdef Py_ssize_t FLUSH_BYTES = 65536     # output is written at the latest when it is this many bytes
 cdef Py_ssize_t SMALL_BYTES = 64        # DATA with less content is worth counting
 cdef int BLOCK_FRAMES = 60              # CONTINUATION frames of one field block; h2 has a limit just above
 cdef bytes DRAIN_PING = b"draining"
 
 
 @cython.final
-cdef class Http2ServerConnection(Http2Flow):
+cdef class Http2ServerConnection(Http2Hot):
     """Server side of one HTTP/2 connection (RFC 9113).
 
     sink: the owner. out: the loop's output buffer. max_header_bytes, max_headers: of one request, as bytes that RFC
     9113, 6.5.2 counts and as field lines (431). max_streams: requests at once; more are refused. window: content that
     a request may send ahead, bytes. write_timeout: seconds that an answer may wait for the client's window without any
-    progress. Times are arguments, in seconds on the owner's clock. Belongs to one thread.
+    progress. through_h2: let h2 see every frame, at many times the cost. Times are arguments, in seconds on the owner's clock. Belongs to one thread.
     """
 
     def __cinit__(self, Sink sink not None, OutBuffer out not None, Py_ssize_t max_header_bytes=65536,
-                  int max_headers=128, int max_streams=128, int window=65535, double write_timeout=30.0):
+                  int max_headers=128, int max_streams=128, int window=65535, double write_timeout=30.0, bint through_h2=False):
         self.sink = sink
         self.out = out
         self.max_header_bytes = max_header_bytes
-        self.max_headers = max_headers
         self.max_streams = max_streams
         self.write_timeout = write_timeout
         self.state = Http2State.PREFACE
@@ -70,11 +69,14 @@ cdef class Http2ServerConnection(Http2Flow):
         self.ready = deque()
         self.outbox = []
         self.inbox = bytearray()
-        self.decoder = FieldDecoder(Decoder())
-        # Between the two limits a request is answered 431; beyond the second one nothing is decoded any more, and with
-        # that the compression state is lost.
-        self.decoder.max_header_list_size = 2 * max_header_bytes
+        self.through_h2 = through_h2
+        self.decoder = FieldDecoder(Decoder(max_header_bytes))
+        self.decoder.decoder.max_fields = max_headers
         self.connection = new_judge(max_streams, max_header_bytes, window, self.decoder)
+        self.receive_manager = self.connection._inbound_flow_control_window_manager
+        self.receive_limit = window
+        self._take_back()
+        self._note_settings()
         memset(&self.meter, 0, sizeof(FloodMeter))
 
     # ---- input
@@ -118,8 +120,7 @@ cdef class Http2ServerConnection(Http2Flow):
         self.pumping = True
         try:
             while not self.full and self.state != Http2State.CLOSED and self._read_frame():
-                self._collect()
-                if self.outbox_size >= FLUSH_BYTES:
+                if self._is_much():
                     self._flush(False)
             del self.inbox[:self.at]
             self.at = 0
@@ -163,7 +164,7 @@ cdef class Http2ServerConnection(Http2Flow):
             return 0
         self.at += size
         self._frame(<unsigned char> data[3], <unsigned char> data[4], frame_number(data + 5) & LAST_STREAM,
-                    PyBytes_FromStringAndSize(data, size))
+                    data + FRAME_HEAD, size - FRAME_HEAD)
         return self.state != Http2State.CLOSED
 
     cdef int _read_preface(self, const char* data, Py_ssize_t size) except -1:
@@ -179,14 +180,17 @@ cdef class Http2ServerConnection(Http2Flow):
         self._go(Http2State.OPEN)
         return 1
 
-    cdef int _frame(self, int kind, int flags, unsigned int id, bytes frame) except -1:
-        """Handle one whole frame."""
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(frame) - FRAME_HEAD
+    cdef int _frame(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:
+        """Handle one whole frame; its payload is data[0:size], in the inbox."""
+        cdef bytes frame
         if not self.greeted and (kind != SETTINGS or flags & FLAG_ACK):
             return self._terminate(PROTOCOL_ERROR, False)
         self.greeted = True
-        if self._is_flood(kind, flags, id, frame):
+        if self._is_flood(kind, flags, id, data, size):
             return self._terminate(ENHANCE_YOUR_CALM, False)
+        if not self.in_block and self._read_hot(kind, flags, id, data, size):
+            return 0
+        frame = PyBytes_FromStringAndSize(data - FRAME_HEAD, FRAME_HEAD + size)
         if kind == CONTINUATION and self.in_block:
             self.in_block = not flags & FLAG_END_HEADERS
         elif not self.in_block:
@@ -201,21 +205,25 @@ cdef class Http2ServerConnection(Http2Flow):
                     return self._terminate(PROTOCOL_ERROR if id else FRAME_SIZE_ERROR, False)
                 self.leaving = True
                 return 0
-            elif kind == PUSH_PROMISE or kind == RST_STREAM and size == 4 and (
+            elif kind == CONTINUATION or kind == PUSH_PROMISE or kind == RST_STREAM and size == 4 and (
                     id > <unsigned int> self.highest_stream or id % 2 == 0):
                 return self._terminate(PROTOCOL_ERROR, False)
             elif kind == SETTINGS and id == 0 and not flags & FLAG_ACK and size % 6 == 0:
                 frame = known_settings(frame)
+            elif kind == WINDOW_UPDATE and size == 4:
+                # Its first bit is reserved: no matter what it is (RFC 9113, 6.9).
+                frame = frame[:FRAME_HEAD] + bytes((frame[FRAME_HEAD] & 0x7f,)) + frame[FRAME_HEAD + 1:]
+        self._lend()
         try:
             events = self.connection.receive_data(frame)
         except ProtocolError:
             return self._terminate(PROTOCOL_ERROR, True)
-        self.highest_stream = self.connection.highest_inbound_stream_id
+        self._take_back()
+        self._collect()
         return self._events(events)
 
-    cdef bint _is_flood(self, int kind, int flags, unsigned int id, bytes frame):
+    cdef bint _is_flood(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size):
         """Count a frame; tell whether there were too many of its kind."""
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(frame) - FRAME_HEAD
         if kind == HEADERS:
             return False
         if kind == CONTINUATION:
@@ -224,8 +232,8 @@ cdef class Http2ServerConnection(Http2Flow):
             return self.continuations > BLOCK_FRAMES or self.block_bytes > 2 * self.max_header_bytes + FRAME_BYTES
         if kind == DATA:
             if flags & FLAG_PADDED and size:
-                size -= 1 + <unsigned char> PyBytes_AS_STRING(frame)[FRAME_HEAD]
-            if int(id) not in self.streams:
+                size -= 1 + <unsigned char> data[0]
+            if id not in self.streams:
                 return flood_counts(&self.meter, FLOOD_STRAY, self.now)
             if size >= SMALL_BYTES or flags & FLAG_END_STREAM:
                 return False
@@ -239,13 +247,12 @@ cdef class Http2ServerConnection(Http2Flow):
                 return 0
             kind = type(event)
             if kind is RequestReceived:
-                self._request(event.stream_id, event.stream_ended is not None)
+                self._request(event.stream_id, event.stream_ended is not None, False)
             elif kind is PingAckReceived:
                 if self.warned and event.ping_data == DRAIN_PING and self.state == Http2State.OPEN:
                     self._drain_now()
             elif kind is RemoteSettingsChanged:
-                for stream in self.streams.values():
-                    self._enqueue(stream)   # its window may have grown
+                self._settings()
             elif kind is StreamReset and not event.remote_reset and flood_counts(&self.meter, FLOOD_RESET, self.now):
                 return self._terminate(ENHANCE_YOUR_CALM, False)
             else:
@@ -260,57 +267,9 @@ cdef class Http2ServerConnection(Http2Flow):
                     self._enqueue(stream)
                 elif kind is StreamReset:
                     stream._lose(True)
-                elif kind is TrailersReceived and not is_trailer_section(self.decoder.take()):
-                    self._reject(stream.id, PROTOCOL_ERROR)
+                elif kind is TrailersReceived and self.decoder.block.result != BLOCK_DONE:
+                    self._reject(stream.id, PROTOCOL_ERROR, False)
                     stream._lose(True)
-        return 0
-
-    cdef int _request(self, int id, bint ended) except -1:
-        """A request's fields are complete."""
-        cdef Http2Head head
-        cdef Http2Stream stream
-        cdef Request request
-        cdef list fields = self.decoder.take()
-        if self.state != Http2State.OPEN or len(self.streams) + self.abandoned >= self.max_streams:
-            return self._reject(id, REFUSED_STREAM)
-        request = build_request(fields, ended, self.max_header_bytes, self.max_headers, &head)
-        if head.refusal == MALFORMED:
-            self.sink.refused(400)
-            return self._reject(id, PROTOCOL_ERROR)
-        stream = Http2Stream.__new__(Http2Stream, self, id)
-        stream.request = request
-        stream.expected = head.length
-        stream.complete = ended
-        self.streams[id] = stream
-        if head.refusal:
-            return stream._refuse(head.refusal, head.reason)
-        return self._begin(stream, request, ended)
-
-    cdef int _begin(self, Http2Stream stream, Request request, bint ended) except -1:
-        """Tell the owner of a request; deliver it, or prepare for its content."""
-        stream.known = True
-        stream.cap = self.sink.head_received(request)
-        if stream.request is None:
-            return 0
-        if stream.expected > stream.cap:
-            return stream._refuse(413, b"content too large")
-        stream.owes_continue = request.expects
-        if ended:
-            return stream._deliver()
-        if request.streams:
-            stream.queue = []
-            return stream._deliver()
-        stream.body = BodyAccumulator(stream.cap)
-        return stream._ask() if stream.owes_continue else 0
-
-    cdef int _reject(self, int id, int code) except -1:
-        """Reset a stream for what the peer did; a peer that makes us do so too often has to go (CVE-2025-8671)."""
-        try:
-            self.connection.reset_stream(id, code)
-        except ProtocolError:
-            pass        # it is closed: the answer was complete, and so was the request
-        if flood_counts(&self.meter, FLOOD_RESET, self.now):
-            return self._terminate(ENHANCE_YOUR_CALM, False)
         return 0
 
     # ---- time
@@ -386,9 +345,9 @@ cdef class Http2ServerConnection(Http2Flow):
         if self.state != Http2State.OPEN or self.warned:
             return self._drain_now()
         self.warned = True
-        self._collect()
         self._put(goaway_frame(LAST_STREAM, NO_ERROR))
         self.connection.ping(DRAIN_PING)
+        self._collect()
         return self._settle()
 
     cdef int _drain_now(self) except -1:
@@ -397,7 +356,6 @@ cdef class Http2ServerConnection(Http2Flow):
             return self._close()
         if self.state == Http2State.OPEN:
             self._go(Http2State.DRAINING)
-            self._collect()
             self._put(goaway_frame(self.highest_stream, NO_ERROR))
         return self._settle()
 
@@ -429,6 +387,7 @@ cdef class Http2ServerConnection(Http2Flow):
         if self.state == Http2State.CLOSED:
             return 0
         if not told:
+            self._lend()
             self.connection.close_connection(code)
         self._go(Http2State.CLOSED)
         self._lose_all()
@@ -446,7 +405,8 @@ cdef class Http2ServerConnection(Http2Flow):
         self.sink = NoSink.__new__(NoSink)
         self._lose_all()
         self.outbox.clear()
-        self.outbox_size = 0
+        if self.out.owner is self:
+            self.out.take()
         self.inbox.clear()
         self.at = 0
         # h2 holds its own bound methods here; without this it would wait for the cyclic collector.

@@ -4,10 +4,9 @@ cimport cython
 
 from siphon_http._core.body cimport BodyAccumulator
 from siphon_http._core.exchange cimport Exchange
-from siphon_http._core.headers cimport OutBuffer
 from siphon_http._core.message cimport Request, Response
 from siphon_http.protocol.http2_flood cimport FloodMeter
-from siphon_http.protocol.sink cimport Sink
+from siphon_http.protocol.http2_link cimport Http2Link
 
 
 cpdef enum Http2State:
@@ -17,19 +16,13 @@ cpdef enum Http2State:
     CLOSED = 3
 
 
-cdef class Http2Flow:
-    # Stream table, send windows and output have this one owner; whoever sends frames beside h2 does it through here.
+cdef class Http2Flow(Http2Link):
+    # Stream table and turns; whoever sends frames of a stream does it through here.
     cdef readonly Http2State state      # changed by `_go`, by its table; any state may become CLOSED
-    cdef readonly object connection     # h2.connection.H2Connection: every frame goes through it
     cdef readonly dict streams          # streams that are not over: id -> Http2Stream
     cdef readonly int abandoned         # streams that are over while their handler still runs; they count as open
     cdef readonly long long sent_bytes  # content sent so far, of all streams
-    cdef Sink sink                      # owner; one that does nothing once detached
-    cdef OutBuffer out                  # shared by all connections of the loop; its Date line is ours too
     cdef object ready                   # deque of streams with content to send, in the order of their turns
-    cdef list outbox                    # bytes that leave with the next write
-    cdef Py_ssize_t outbox_size         # bytes in it
-    cdef bint full                      # the transport takes no more
     cdef bint pumping                   # input or output is under way; it ends with a flush
     cdef Py_ssize_t buffered            # content of requests that is kept until their exchanges end, bytes
     cdef bint withheld                  # a stream waits for window because too much is buffered
@@ -37,15 +30,14 @@ cdef class Http2Flow:
     cdef double write_timeout           # seconds that an answer may wait for the peer's window without any progress
 
     cdef int _go(self, Http2State state) except -1
-    cdef int _collect(self) except -1
-    cdef int _put(self, bytes frame) except -1
-    cdef int _flush(self, bint anyway) except -1
     cdef int _settle(self) except -1
     cdef int _send(self) except -1
+    cdef Py_ssize_t _window(self, Http2Stream stream) except? -1
     cdef int _send_some(self, Http2Stream stream, Py_ssize_t window) except -1
+    cdef int _end(self, Http2Stream stream) except -1
+    cdef int _ask(self, Http2Stream stream) except -1
     cdef int _enqueue(self, Http2Stream stream) except -1
     cdef int _write_head(self, Http2Stream stream, Response response, Py_ssize_t length, bint ends) except -1
-    cdef bytes _date(self)
     cdef int _sent(self, Http2Stream stream) except -1
     cdef int _acknowledge(self, Http2Stream stream, Py_ssize_t size) except -1
     cdef int _grant(self, Http2Stream stream) except -1
@@ -60,6 +52,12 @@ cdef class Http2Stream(Exchange):
     cdef readonly int id            # odd, as the client chose it
     cdef readonly double due        # when its time is over, seconds on the owner's clock; 0 = never
     cdef Http2Flow flow             # the connection that it belongs to
+    cdef bint is_hot                # h2 does not know it
+    cdef bint was_reset             # RST_STREAM was sent or received
+    cdef bint is_gone               # it is in no table any more
+    cdef long long send_window      # of a hot stream, bytes; below 0 after a setting
+    cdef Py_ssize_t receive_window  # of a hot stream: bytes that the peer may still send
+    cdef Py_ssize_t processed       # bytes of it that were taken, and not given back yet
     cdef Request request            # request whose exchange is not over, or None
     cdef bint known                 # the sink was told of the request, and will be told of its end
     cdef bint runs                  # the request was delivered, and its handler has not come to an end
@@ -96,6 +94,7 @@ cdef class Http2Stream(Exchange):
     cdef int _break(self, int code) except -1
     cdef int _handler_ended(self) except -1
     cdef int _ask(self) except -1
+    cdef bint _sends_at_once(self, bytes content, Py_ssize_t length) except -1
     cdef int _append(self, bytes data) except -1
-    cdef bytes _take(self, Py_ssize_t size)
+    cdef int _take(self, char* to, Py_ssize_t size) except -1
     cdef int _wake(self) except -1

@@ -3,10 +3,10 @@
 from enum import IntEnum
 from typing import final
 
-from h2.connection import H2Connection
 from typing_extensions import disjoint_base
 
 from siphon_http._core.exchange import Exchange
+from siphon_http.protocol.http2_link import Http2Link
 
 __all__ = ["Http2Flow", "Http2State", "Http2Stream"]
 
@@ -19,13 +19,11 @@ class Http2State(IntEnum):
     CLOSED = 3
 
 @disjoint_base
-class Http2Flow:
+class Http2Flow(Http2Link):
     """What the streams of one connection share."""
 
     @property
     def state(self) -> Http2State: ...
-    @property
-    def connection(self) -> H2Connection: ...
     @property
     def streams(self) -> dict[int, Http2Stream]: ...
     @property

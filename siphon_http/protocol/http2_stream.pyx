@@ -1,6 +1,6 @@
 """Streams of one HTTP/2 connection, and what they share: windows, turns, output (RFC 9113, sections 5 and 6.9).
 
-    Http2Flow      stream table, turns, output; base of Http2ServerConnection, which adds the input
+    Http2Flow      stream table, turns; base of the classes that add the input
     Http2Stream    the Exchange of one request
 
 An answer's content is never copied while it waits: a stream keeps the handler's bytes objects and cuts a frame from
@@ -9,6 +9,7 @@ them when it has a turn and a window. Streams take turns of one frame each.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy
 
 from collections import deque
 
@@ -18,25 +19,24 @@ from siphon_http.errors import LocalProtocolError, RemoteProtocolError
 
 from siphon_http._core.body cimport BodyAccumulator
 from siphon_http._core.exchange cimport Exchange
-from siphon_http._core.headers cimport HEAD_NO_LENGTH
 from siphon_http._core.message cimport Request, Response, plain_response
 from siphon_http.protocol.http2_flood cimport FLOOD_RESET, FLOOD_WINDOW, flood_forgives
 from siphon_http.protocol.http2_head cimport answer_fields
-from siphon_http.protocol.http2_judge cimport FRAME_BYTES, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR
+from siphon_http.protocol.http2_judge cimport (
+    DATA, FLAG_END_STREAM, FRAME_BYTES, FRAME_HEAD, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, RST_STREAM,
+)
+from siphon_http.protocol.http2_link cimport CLOSED_BY_END, CLOSED_BY_RESET, Http2Link, write_frame_head
 
 __all__ = ["Http2Flow", "Http2State", "Http2Stream"]
 
 # Allowed transitions: bit n of TRANSITIONS[state] allows state n.
 cdef unsigned char[4] TRANSITIONS = [0b1010, 0b1100, 0b1000, 0b1000]
 
-cdef Py_ssize_t FLUSH_BYTES = 65536     # output is written at the latest when it is this many bytes
 cdef Py_ssize_t QUEUE_BYTES = 32768     # of a streamed answer: more has to wait for the client
-cdef Py_ssize_t BUFFER_BYTES = 4194304  # content buffered for all requests; beyond it the oldest goes on alone
 cdef Py_ssize_t USEFUL_BYTES = 1024     # a frame of this size was worth the WINDOW_UPDATE frames that allowed it
 
 
-
-cdef class Http2Flow:
+cdef class Http2Flow(Http2Link):
     """What the streams of one connection share. Belongs to one thread."""
 
     cdef int _go(self, Http2State state) except -1:
@@ -46,28 +46,6 @@ cdef class Http2Flow:
         return 0
 
     # ---- output
-
-    cdef int _collect(self) except -1:
-        """Take what h2 has to send into the outbox, behind what is there."""
-        return self._put(self.connection.data_to_send())
-
-    cdef int _put(self, bytes frame) except -1:
-        """Put bytes of our own into the outbox; what h2 has to send before them was collected."""
-        if PyBytes_GET_SIZE(frame):
-            self.outbox.append(frame)
-            self.outbox_size += PyBytes_GET_SIZE(frame)
-        return 0
-
-    cdef int _flush(self, bint anyway) except -1:
-        """Write the outbox; not while the transport is full, but for the last words of a connection."""
-        cdef bytes data
-        self._collect()
-        if self.outbox_size and (anyway or not self.full):
-            data = <bytes> self.outbox[0] if len(self.outbox) == 1 else b"".join(self.outbox)
-            self.outbox.clear()
-            self.outbox_size = 0
-            self.sink.write(data)
-        return 0
 
     cdef int _settle(self) except -1:
         """Send what a call from outside has made ready, unless whoever is at it already will do so."""
@@ -86,26 +64,43 @@ cdef class Http2Flow:
         cdef Http2Stream stream
         cdef Py_ssize_t window
         while self.ready and not self.full and self.state != Http2State.CLOSED:
-            window = self.connection.outbound_flow_control_window
-            if window <= 0:
+            if self.send_window <= 0:
                 return 0
             stream = <Http2Stream> self.ready.popleft()
             stream.is_ready = False
-            window = min(window, <Py_ssize_t> self.connection.streams[stream.id].outbound_flow_control_window)
+            window = min(<Py_ssize_t> self.send_window, self._window(stream))
             if window > 0:      # else its next WINDOW_UPDATE puts it here again
                 self._send_some(stream, window)
-                if self.outbox_size >= FLUSH_BYTES:
+                if self._is_much():
                     self._flush(False)
         return 0
 
+    cdef Py_ssize_t _window(self, Http2Stream stream) except? -1:
+        """Return how much of `stream` the peer takes now, bytes."""
+        if stream.is_hot:
+            return <Py_ssize_t> stream.send_window
+        return self.connection.streams[stream.id].outbound_flow_control_window
+
     cdef int _send_some(self, Http2Stream stream, Py_ssize_t window) except -1:
         """Send one frame of `stream`'s content."""
-        cdef Py_ssize_t size = min(window, FRAME_BYTES, stream.pending,
-                                   <Py_ssize_t> self.connection.max_outbound_frame_size)
-        cdef bytes data = stream._take(size)
-        cdef bint last = stream.ends and stream.pending == 0
-        self.connection.send_data(stream.id, data, last)
-        self._collect()
+        cdef Py_ssize_t size = min(window, FRAME_BYTES, stream.pending)
+        cdef bint last = stream.ends and stream.pending == size
+        cdef char* p
+        cdef bytes data
+        if stream.is_hot:
+            self._own()
+            p = self.out.room(FRAME_HEAD + size)
+            stream._take(write_frame_head(p, size, DATA, FLAG_END_STREAM if last else 0, stream.id), size)
+            self.out.size += FRAME_HEAD + size
+            stream.send_window -= size
+            self.send_window -= size
+        else:
+            data = PyBytes_FromStringAndSize(NULL, size)
+            stream._take(PyBytes_AS_STRING(data), size)
+            self._lend()
+            self.connection.send_data(stream.id, data, last)
+            self._take_back()
+            self._collect()
         self.sent_bytes += size
         if size >= USEFUL_BYTES:
             flood_forgives(&self.meter, FLOOD_WINDOW)       # one of the stream
@@ -128,15 +123,27 @@ cdef class Http2Flow:
 
     cdef int _write_head(self, Http2Stream stream, Response response, Py_ssize_t length, bint ends) except -1:
         """Send the head of an answer. length: bytes of content, -1: none is told; ends: no content follows."""
-        self.connection.send_headers(stream.id, answer_fields(response, length, self._date()), ends)
+        if stream.is_hot:
+            return self._put_head(stream.id, response._status, response.fields, length, ends)
+        self.connection.send_headers(
+            stream.id, answer_fields(response, length, PyBytes_FromStringAndSize(self._date(), 29)), ends)
+        self.owes_table_size = False
         return self._collect()
 
-    cdef bytes _date(self):
-        """Return the value of the Date field, from the line that the shared buffer keeps for the current second."""
-        cdef Py_ssize_t size = self.out.size
-        self.out.head(200, None, 0, HEAD_NO_LENGTH)
-        self.out.size = size        # only the line was wanted
-        return PyBytes_FromStringAndSize(self.out.date + 6, 29)
+    cdef int _ask(self, Http2Stream stream) except -1:
+        """Ask for the content (RFC 9110, 15.2.1)."""
+        if stream.is_hot:
+            return self._put_head(stream.id, 100, None, -1, False)
+        self.connection.send_headers(stream.id, [(b":status", b"100")])
+        self.owes_table_size = False
+        return self._collect()
+
+    cdef int _end(self, Http2Stream stream) except -1:
+        """End an answer whose content is sent already."""
+        if stream.is_hot:
+            return self._put_data(stream.id, b"", 0, True)
+        self.connection.end_stream(stream.id)
+        return self._collect()
 
     # ---- streams
 
@@ -148,40 +155,27 @@ cdef class Http2Flow:
             self._reset(stream, NO_ERROR)
         return self._drop(stream)
 
+    # ---- what the input side does with the windows that it gives
+
     cdef int _acknowledge(self, Http2Stream stream, Py_ssize_t size) except -1:
         """Give the peer new window for content that was taken."""
-        stream.unacknowledged -= size
-        if size and self.state != Http2State.CLOSED:
-            self.connection.acknowledge_received_data(size, stream.id)
         return 0
 
     cdef int _grant(self, Http2Stream stream) except -1:
-        """Give new window for what is buffered for `stream`.
-
-        Not when much is buffered: then only to the oldest that is not complete, so that one at least gets on.
-        """
-        cdef Http2Stream other = None
-        if self.buffered > BUFFER_BYTES:
-            for other in self.streams.values():
-                if other.body is not None:
-                    break
-            if other is not stream:
-                self.withheld = True
-                return 0
-        return self._acknowledge(stream, stream.unacknowledged)
+        """Give new window for what is buffered for `stream`."""
+        return 0
 
     cdef int _relieve(self) except -1:
-        """Less is buffered, or another is the oldest: give the window that was withheld."""
-        cdef Http2Stream stream
-        if self.withheld:
-            self.withheld = False
-            for stream in list(self.streams.values()):
-                if stream.body is not None:
-                    self._grant(stream)
+        """Less is buffered, or another is the oldest."""
         return 0
 
     cdef int _reset(self, Http2Stream stream, int code) except -1:
-        """Send RST_STREAM, unless the stream is closed for h2 already."""
+        """Send RST_STREAM, unless the stream is closed already."""
+        if stream.is_hot:
+            if not stream.was_reset and not (stream.finished and stream.complete):
+                stream.was_reset = True
+                self._put_number(RST_STREAM, stream.id, code)
+            return 0
         try:
             self.connection.reset_stream(stream.id, code)
         except ProtocolError:
@@ -196,9 +190,14 @@ cdef class Http2Flow:
         if stream.is_ready:
             stream.is_ready = False
             self.ready.remove(stream)
-        if self.streams.pop(stream.id, None) is None:
+        if stream.is_gone:
             return 0
-        self._acknowledge(stream, stream.unacknowledged)
+        stream.is_gone = True
+        del self.streams[stream.id]
+        if stream.is_hot:
+            self._note_closed(stream.id, CLOSED_BY_RESET if stream.was_reset else CLOSED_BY_END)
+        if stream.unacknowledged:
+            self._acknowledge(stream, stream.unacknowledged)
         if stream.runs:
             stream.abandoned = True
             self.abandoned += 1
@@ -279,10 +278,9 @@ cdef class Http2Stream(Exchange):
         return self.flow.sink.request_received(self, self.request)
 
     cdef int _ask(self) except -1:
-        """Ask for the content (RFC 9110, 15.2.1)."""
+        """Ask for the content, once."""
         self.owes_continue = False
-        self.flow.connection.send_headers(self.id, [(b":status", b"100")])
-        return self.flow._collect()
+        return self.flow._ask(self)
 
     cdef object read_content(self, Request request):
         """Return content that has arrived (see Exchange)."""
@@ -336,6 +334,8 @@ cdef class Http2Stream(Exchange):
         self.answered = True
         self.due = 0
         self.ends = True
+        if content is not None and self._sends_at_once(content, length):
+            content = None
         if content is not None:
             self._append(content)
         self._over(False)
@@ -346,16 +346,27 @@ cdef class Http2Stream(Exchange):
         self.flow._settle()
         return 1
 
+    cdef bint _sends_at_once(self, bytes content, Py_ssize_t length) except -1:
+        """Send the whole content of a hot stream in one frame, when nothing has to wait. 0: it must."""
+        cdef Http2Flow flow = self.flow
+        if not self.is_hot or flow.full or length > FRAME_BYTES or length > self.send_window \
+                or length > flow.send_window or len(flow.ready):
+            return False
+        flow._put_data(self.id, PyBytes_AS_STRING(content), length, True)
+        flow.send_window -= length
+        flow.sent_bytes += length
+        if length >= USEFUL_BYTES:
+            flood_forgives(&flow.meter, FLOOD_WINDOW)
+            flood_forgives(&flow.meter, FLOOD_WINDOW)
+        return True
+
     cdef int start(self, Request request, Response response, Py_ssize_t length) except -1:
         """Send the head of a streamed answer (see Exchange). 1 = sent, 0 = too late."""
         cdef int status = response._status
         if request is None or request is not self.request or self.answered:
             return 0
         self.is_empty = request.is_head or status == 204 or status == 304 or status == 205
-        if status == 205:
-            length = 0
-        elif status == 204 or status == 304:
-            length = -1
+        length = 0 if status == 205 else -1 if status == 204 or status == 304 else length
         self.flow._write_head(self, response, length, self.is_empty)
         self.answered = True
         self.due = 0
@@ -381,8 +392,7 @@ cdef class Http2Stream(Exchange):
         self._over(False)
         if self.pending == 0:
             if not self.finished:
-                self.flow.connection.send_data(self.id, b"", True)
-                self.flow._collect()
+                self.flow._end(self)
             self.flow._sent(self)
         self.flow._settle()
         return 1
@@ -422,25 +432,22 @@ cdef class Http2Stream(Exchange):
         self.pending += PyBytes_GET_SIZE(data)
         return self.flow._enqueue(self)
 
-    cdef bytes _take(self, Py_ssize_t size):
+    cdef int _take(self, char* to, Py_ssize_t size) except -1:
         """Cut the next `size` bytes, at most `pending`, off the pieces."""
-        cdef list parts = []
         cdef bytes piece
         cdef Py_ssize_t part
         self.pending -= size
         while size:
             piece = <bytes> self.pieces[0]
             part = min(size, PyBytes_GET_SIZE(piece) - self.offset)
-            if part == PyBytes_GET_SIZE(piece):
-                parts.append(piece)
-            else:
-                parts.append(PyBytes_FromStringAndSize(PyBytes_AS_STRING(piece) + self.offset, part))
+            memcpy(to, PyBytes_AS_STRING(piece) + self.offset, part)
+            to += part
             self.offset += part
             size -= part
             if self.offset == PyBytes_GET_SIZE(piece):
                 self.pieces.popleft()
                 self.offset = 0
-        return <bytes> parts[0] if len(parts) == 1 else b"".join(parts)
+        return 0
 
     # ---- ends
 

@@ -64,6 +64,8 @@ SETTINGS = frame(4, 0, 0)
 class Owner:
     """Owner of one connection: notes every call but `write`, as (name, argument), and answers as it is told."""
 
+    through_h2 = False  # of connections made from now on; tests run with both
+
     def __init__(self, answer: Answer, cap: int = 1_048_576, streams: bool = False, **limits: Any) -> None:
         self.answer, self.cap, self.streams = answer, cap, streams
         self.calls: list[tuple[str, Any]] = []
@@ -71,6 +73,7 @@ class Owner:
         self.taken = 0
         self.requests: list[Request] = []
         self.drivers: list[ExchangeDriver] = []
+        limits.setdefault("through_h2", self.through_h2)
         self.connection = Http2ServerConnection(PySink(self), BufferDriver().buffer, **limits)
 
     @property

@@ -232,7 +232,7 @@ BROKEN = {
     "DATA on an idle stream": (1, frame(0, 0, 5, b"x")),
     "HEADERS on stream 2": (1, frame(1, 5, 2, b"\x82\x86\x84\x41\x01x")),
     "a stream id that is too low": (1, frame(1, 5, 5, b"\x82\x86\x84\x41\x01x") + frame(1, 5, 3, b"\x82")),
-    "a bad field block": (1, frame(1, 5, 3, b"\x80")),
+    "a bad field block": (9, frame(1, 5, 3, b"\x80")),
     "RST_STREAM on an idle stream": (1, frame(3, 0, 5, bytes(4))),
     "RST_STREAM on a stream of ours": (1, frame(3, 0, 2, bytes(4))),
     "a short RST_STREAM": (6, frame(3, 0, 1, bytes(3))),

@@ -1,0 +1,17 @@
+"""Types of http2_hot.pyx."""
+
+from typing_extensions import disjoint_base
+
+from siphon_http.protocol.http2_head import FieldDecoder
+from siphon_http.protocol.http2_stream import Http2Flow
+
+__all__ = ["Http2Hot"]
+
+@disjoint_base
+class Http2Hot(Http2Flow):
+    """A connection whose plainly opened streams are read and answered beside h2."""
+
+    @property
+    def through_h2(self) -> bool: ...
+    @property
+    def decoder(self) -> FieldDecoder: ...
