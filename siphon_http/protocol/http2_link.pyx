@@ -166,10 +166,14 @@ cdef class Http2Link:
         # Room for a head of each frame, and no move of the memory while it is written.
         self.out.room(bound + FRAME_HEAD * (bound // FRAME_BYTES + 2))
         self.out.size += FRAME_HEAD
-        if self.owes_table_size:
-            self._put_table_size()
-        p = self.out.data + self.out.size
-        self.out.size += write_response(<unsigned char*> p, status, fields, length, date)
+        try:
+            if self.owes_table_size:
+                self._put_table_size()
+            p = self.out.data + self.out.size
+            self.out.size += write_response(<unsigned char*> p, status, fields, length, date)
+        except BaseException:
+            self.out.size = begin       # what others have put there is whole
+            raise
         size = self.out.size - begin - FRAME_HEAD
         frame = (size - 1) // FRAME_BYTES       # the last one; most have number 0 only
         self.out.size += frame * FRAME_HEAD
