@@ -252,6 +252,7 @@ class ServerConfig:
     http1: bool = optional(True, "speak HTTP/1.1")
     http2: bool = optional(True, "speak HTTP/2 (h2 by ALPN; h2c with prior knowledge)")
     max_concurrent_streams: int = optional(128, "open HTTP/2 streams of one connection", low=1, high=100_000)
+    http2_through_h2: bool = optional(False, "the safe fallback: every HTTP/2 frame through the h2 library, far slower")
     access_log: bool = optional(False, "log each request")
     proxy_protocol: bool = optional(False, "connections begin with a PROXY header (version 1 or 2)")
     unix_mode: int | None = optional(None, "permissions of a unix socket, octal; none: by umask", parse=_parse_mode)

@@ -54,6 +54,8 @@ class Endpoint:
     @property
     def max_concurrent_streams(self) -> int: ...
     @property
+    def http2_through_h2(self) -> bool: ...
+    @property
     def http1(self) -> bool: ...
     @property
     def http2(self) -> bool: ...
@@ -90,6 +92,7 @@ class Endpoint:
         max_headers: int = 128,
         max_connections: int = 1000000,
         max_concurrent_streams: int = 128,
+        http2_through_h2: bool = False,
         http1: bool = True,
         http2: bool = True,
         scheme: str = "http",

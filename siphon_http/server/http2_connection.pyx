@@ -166,7 +166,7 @@ cdef class Http2Connection(AcceptedConnection):
         self._open(transport)
         self.protocol = Http2ServerConnection(
             self, endpoint.state.out, endpoint.max_header_bytes, endpoint.max_headers, endpoint.max_concurrent_streams,
-            WINDOW, endpoint.write_timeout)
+            WINDOW, endpoint.write_timeout, endpoint.http2_through_h2)
         self.phase = PHASE_NEW
         self.phase_due = due
         if endpoint.draining:

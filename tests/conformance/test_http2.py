@@ -59,7 +59,8 @@ def simple(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """SCRIPT, in cleartext and over TLS."""
     folder = tmp_path_factory.mktemp("h2spec")
     tls = write(AUTHORITY.issue_cert("localhost", "127.0.0.1"), folder, "server")
-    listeners = {"plain": {}, "tls": {"tls": tls}, "only": {"http1": False}}
+    listeners: dict[str, dict[str, object]] = {"plain": {}, "tls": {"tls": tls}, "only": {"http1": False}}
+    listeners |= {f"{name}-h2": {**keys, "http2_through_h2": True} for name, keys in listeners.items()}
     yield from serving(folder, SCRIPT, listeners)
 
 
@@ -251,10 +252,12 @@ H2SPEC = ROOT / "build" / "h2spec"
 
 
 @pytest.mark.skipif(not H2SPEC.exists(), reason="no build/h2spec: make h2spec builds it")
-@pytest.mark.parametrize("name,failed", [("plain", 1), ("tls", 0), ("only", 0)])
+@pytest.mark.parametrize(
+    "name,failed", [("plain", 1), ("tls", 0), ("only", 0), ("plain-h2", 1), ("tls-h2", 0), ("only-h2", 0)]
+)
 def test_h2spec(simple: Server, name: str, failed: int) -> None:
     """The one that a port shared with HTTP/1.1 cannot pass: garbage in place of a preface is answered in HTTP/1.1."""
-    arguments = ["-t", "-k"] if name == "tls" else []
+    arguments = ["-t", "-k"] if name.startswith("tls") else []
     done = subprocess.run(
         [H2SPEC, "--strict", "-h", "127.0.0.1", "-p", str(simple[name][1]), *arguments],
         capture_output=True,
