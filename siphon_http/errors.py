@@ -10,7 +10,10 @@ from typing import ClassVar
 
 __all__ = [
     "BindError",
+    "ClientError",
     "ConfigError",
+    "ConnectError",
+    "ConnectTimeout",
     "ContentTooLarge",
     "ExpectationFailed",
     "HandlerError",
@@ -19,16 +22,23 @@ __all__ = [
     "HttpStatusError",
     "LocalProtocolError",
     "NotImplementedCoding",
+    "PoolTimeout",
     "Problem",
     "ProtocolError",
+    "ReadError",
+    "ReadTimeout",
     "RemoteProtocolError",
     "RequestTimeout",
     "RouteConflictError",
     "RouteError",
     "RouteSyntaxError",
     "ScriptError",
+    "TlsError",
     "TlsMaterialError",
+    "TotalTimeout",
     "UriTooLong",
+    "WriteError",
+    "WriteTimeout",
 ]
 
 
@@ -184,7 +194,76 @@ class HandlerError(HttpError):
     """A script's handler, guard or wrap returned what is no answer."""
 
 
-class HttpStatusError(HttpError, RuntimeError):
+class ClientError(HttpError, RuntimeError):
+    """A call of `http.Client` that brought no whole answer; a RuntimeError too, as scripts of the original catch.
+
+    phase: what was being done: "pool", "connect", "tls", "write", "read", "total", or "request" (it could not be sent at
+    all). method, url: of the request, without userinfo; "" where they are not known.
+    """
+
+    phase: ClassVar[str] = "request"
+
+    def __init__(self, reason: str, *, method: str = "", url: str = "") -> None:
+        self.method = method
+        self.url = url
+        super().__init__(f"{method} {url}: {reason}" if url else reason)
+
+
+class PoolTimeout(ClientError):
+    """No connection came free in time (`pool_timeout_ms`)."""
+
+    phase: ClassVar[str] = "pool"
+
+
+class ConnectTimeout(ClientError):
+    """Look-up, TCP, proxy and TLS handshake took too long together (`connect_timeout_ms`)."""
+
+    phase: ClassVar[str] = "connect"
+
+
+class WriteTimeout(ClientError):
+    """The peer took nothing of the request for too long (`write_timeout_ms`)."""
+
+    phase: ClassVar[str] = "write"
+
+
+class ReadTimeout(ClientError):
+    """The peer sent nothing of the answer for too long (`read_timeout_ms`)."""
+
+    phase: ClassVar[str] = "read"
+
+
+class TotalTimeout(ClientError):
+    """The whole exchange took too long (`timeout_ms`), whatever trickled."""
+
+    phase: ClassVar[str] = "total"
+
+
+class ConnectError(ClientError):
+    """The name cannot be resolved, or no address of it takes a connection."""
+
+    phase: ClassVar[str] = "connect"
+
+
+class TlsError(ClientError):
+    """The TLS handshake failed: the peer's certificate is not trusted, or ours is refused."""
+
+    phase: ClassVar[str] = "tls"
+
+
+class WriteError(ClientError):
+    """The connection broke while the request was sent."""
+
+    phase: ClassVar[str] = "write"
+
+
+class ReadError(ClientError):
+    """The connection broke, or the peer broke a rule or a limit, while the answer came."""
+
+    phase: ClassVar[str] = "read"
+
+
+class HttpStatusError(ClientError):
     """`raise_for_status()` met a status of 400 or above.
 
     status: the code; body: the first bytes of the content (at most 200).

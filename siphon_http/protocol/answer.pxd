@@ -1,0 +1,31 @@
+"""What a client's connection asks of the caller of one exchange, and of its own owner."""
+
+cimport cython
+
+
+cdef enum Failure:              # why an exchange ended without its answer
+    FAILED_CLOSED = 1           # the peer closed or reset the connection, or the stream
+    FAILED_PROTOCOL = 2         # the peer broke a rule of RFC 9112 or 9113
+    FAILED_LIMIT = 3            # the answer is larger than a limit of ours
+    FAILED_CANCELLED = 4        # the caller left
+
+
+cdef class Answer:
+    cdef int head_received(self, int status, bytes head, Py_ssize_t fields, Py_ssize_t fields_end, int version) except -1
+    cdef int content_received(self, bytes data) except -1
+    cdef int answer_ended(self) except -1
+    cdef int answer_failed(self, int failure, bint unprocessed, str reason) except -1
+    cdef int content_wanted(self) except -1
+
+
+@cython.final
+cdef class NoAnswer(Answer):
+    pass
+
+
+cdef class Link:
+    cdef int write(self, bytes data) except -1
+    cdef int hold(self, bint stop) except -1
+    cdef int close(self) except -1
+    cdef int abort(self) except -1
+    cdef int room_changed(self) except -1

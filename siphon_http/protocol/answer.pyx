@@ -1,0 +1,147 @@
+"""What a client's connection asks of the caller of one exchange (Answer), and of its own owner (Link).
+
+Both are base classes with virtual methods: HTTP/1.1 has one Answer at a time, HTTP/2 one for each stream. `Link` is to a
+client what `Sink` is to a server.
+"""
+
+cimport cython
+
+__all__ = ["Answer", "Link", "NoAnswer", "PyAnswer", "PyLink"]
+
+
+cdef class Answer:
+    """The caller's end of one exchange. No method may block, or raise what the peer caused.
+
+    After `answer_ended` or `answer_failed` nothing more is called; one of the two is called once for every exchange.
+    """
+
+    cdef int head_received(self, int status, bytes head, Py_ssize_t fields, Py_ssize_t fields_end, int version) except -1:
+        """The head of the final answer is complete: status 200 to 599 (interim answers are not told).
+
+        head[fields:fields_end] holds the field lines, each "name: value CR LF" as sent (HTTP/2: lower case, no pseudo
+        fields); version: 10, 11 or 20.
+        """
+        raise NotImplementedError
+
+    cdef int content_received(self, bytes data) except -1:
+        """A piece of the content, transfer coding taken off; never empty."""
+        raise NotImplementedError
+
+    cdef int answer_ended(self) except -1:
+        """The answer is whole."""
+        raise NotImplementedError
+
+    cdef int answer_failed(self, int failure, bint unprocessed, str reason) except -1:
+        """The answer will not come, or not to its end. failure: a Failure.
+
+        unprocessed: the peer surely acted on nothing of the request, so that it may be sent again elsewhere (HTTP/1.1:
+        the connection ended before any byte of the answer and the request may be replayed; HTTP/2: GOAWAY below the
+        stream's id, REFUSED_STREAM).
+        """
+        raise NotImplementedError
+
+    cdef int content_wanted(self) except -1:
+        """The request's streamed content may go on: there is room again."""
+        raise NotImplementedError
+
+
+@cython.final
+cdef class NoAnswer(Answer):
+    """Takes every call and does nothing: the caller of an exchange that was left. It has no state."""
+
+    cdef int head_received(self, int status, bytes head, Py_ssize_t fields, Py_ssize_t fields_end, int version) except -1:
+        return 0
+
+    cdef int content_received(self, bytes data) except -1:
+        return 0
+
+    cdef int answer_ended(self) except -1:
+        return 0
+
+    cdef int answer_failed(self, int failure, bint unprocessed, str reason) except -1:
+        return 0
+
+    cdef int content_wanted(self) except -1:
+        return 0
+
+
+cdef class PyAnswer(Answer):
+    """Forwards every call to a Python object, for recorders and fakes."""
+
+    cdef object target
+
+    def __init__(self, target):
+        self.target = target
+
+    cdef int head_received(self, int status, bytes head, Py_ssize_t fields, Py_ssize_t fields_end, int version) except -1:
+        self.target.head_received(status, head, fields, fields_end, version)
+        return 0
+
+    cdef int content_received(self, bytes data) except -1:
+        self.target.content_received(data)
+        return 0
+
+    cdef int answer_ended(self) except -1:
+        self.target.answer_ended()
+        return 0
+
+    cdef int answer_failed(self, int failure, bint unprocessed, str reason) except -1:
+        self.target.answer_failed(failure, unprocessed, reason)
+        return 0
+
+    cdef int content_wanted(self) except -1:
+        self.target.content_wanted()
+        return 0
+
+
+cdef class Link:
+    """The owner of a client's connection: what `Sink` is on the server's side."""
+
+    cdef int write(self, bytes data) except -1:
+        """Send `data`."""
+        raise NotImplementedError
+
+    cdef int hold(self, bint stop) except -1:
+        """Stop reading, or go on."""
+        raise NotImplementedError
+
+    cdef int close(self) except -1:
+        """Nothing more will be asked over this connection: close it once everything written is sent."""
+        raise NotImplementedError
+
+    cdef int abort(self) except -1:
+        """Reset the connection."""
+        raise NotImplementedError
+
+    cdef int room_changed(self) except -1:
+        """More, or fewer, exchanges can be begun than before: one has ended, a limit has changed, or no more may begin."""
+        raise NotImplementedError
+
+
+cdef class PyLink(Link):
+    """Forwards every call to a Python object, for recorders and fakes."""
+
+    cdef object target
+
+    def __init__(self, target):
+        self.target = target
+
+    cdef int write(self, bytes data) except -1:
+        self.target.write(data)
+        return 0
+
+    cdef int hold(self, bint stop) except -1:
+        self.target.hold(stop)
+        return 0
+
+    cdef int close(self) except -1:
+        self.target.close()
+        return 0
+
+    cdef int abort(self) except -1:
+        self.target.abort()
+        return 0
+
+    cdef int room_changed(self) except -1:
+        self.target.room_changed()
+        return 0
