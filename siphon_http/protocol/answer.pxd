@@ -29,3 +29,24 @@ cdef class Link:
     cdef int close(self) except -1
     cdef int abort(self) except -1
     cdef int room_changed(self) except -1
+
+
+cdef enum:
+    LENGTH_WHOLE = -2           # of `begin`: `content` is everything, None = the request has no content
+    LENGTH_UNKNOWN = -1         # of `begin`: streamed with `send`, length not known
+
+
+cdef class ClientProtocol:
+    cdef long begin(
+        self, Answer answer, bytes method, bytes scheme, bytes authority, bytes target, bytes fields,
+        bytes content, long long length
+    ) except -1
+    cdef int send(self, long exchange, bytes data, bint last) except -1
+    cdef int taken(self, long exchange, Py_ssize_t size) except -1
+    cdef int leave(self, long exchange) except -1
+    cdef int receive_data(self, bytes data) except -1
+    cdef int eof_received(self) except -1
+    cdef int lost(self, str reason) except -1
+    cdef int shut_down(self) except -1
+    cdef int room(self) noexcept
+    cdef bint is_idle(self) noexcept

@@ -4,7 +4,7 @@ from typing import Protocol, final
 
 from typing_extensions import disjoint_base
 
-__all__ = ["Answer", "Link", "NoAnswer", "PyAnswer", "PyLink"]
+__all__ = ["Answer", "ClientProtocol", "Link", "NoAnswer", "PyAnswer", "PyLink"]
 
 class _AnswerTarget(Protocol):
     def head_received(self, status: int, head: bytes, fields: int, fields_end: int, version: int, /) -> object: ...
@@ -43,3 +43,7 @@ class PyLink(Link):
     """Forwards every call to a Python object."""
 
     def __init__(self, target: _LinkTarget) -> None: ...
+
+@disjoint_base
+class ClientProtocol:
+    """One connection as a client."""

@@ -1,12 +1,12 @@
-"""What a client's connection asks of the caller of one exchange (Answer), and of its own owner (Link).
+"""The seams of a client's connection: its caller (Answer), its owner (Link), and what these ask of it (ClientProtocol).
 
-Both are base classes with virtual methods: HTTP/1.1 has one Answer at a time, HTTP/2 one for each stream. `Link` is to a
+All are base classes with virtual methods: HTTP/1.1 has one Answer at a time, HTTP/2 one for each stream. `Link` is to a
 client what `Sink` is to a server.
 """
 
 cimport cython
 
-__all__ = ["Answer", "Link", "NoAnswer", "PyAnswer", "PyLink"]
+__all__ = ["Answer", "ClientProtocol", "Link", "NoAnswer", "PyAnswer", "PyLink"]
 
 
 cdef class Answer:
@@ -145,3 +145,59 @@ cdef class PyLink(Link):
     cdef int room_changed(self) except -1:
         self.target.room_changed()
         return 0
+
+
+cdef class ClientProtocol:
+    """One connection as a client: what its owner may ask, whichever version is spoken (RFC 9112, RFC 9113).
+
+    Sans-IO: output goes to a Link, what the peer answers to the Answer of each exchange. What the peer does wrong is never
+    raised: the exchanges fail, and the link is closed or aborted.
+    """
+
+    cdef long begin(
+        self, Answer answer, bytes method, bytes scheme, bytes authority, bytes target, bytes fields,
+        bytes content, long long length
+    ) except -1:
+        """Send a request; return the number of the exchange, above 0. Ask only while `room()` is above 0.
+
+        authority: for Host or :authority; target: origin form, absolute form for a proxy, "*" for OPTIONS; fields: checked
+        lines "name: value CR LF" without host, connection, content-length and transfer-encoding; content: all of it, with
+        length LENGTH_WHOLE; otherwise None, and it follows by `send`: length is the declared one, or LENGTH_UNKNOWN.
+        """
+        raise NotImplementedError
+
+    cdef int send(self, long exchange, bytes data, bint last) except -1:
+        """Send a piece of streamed content; return 1, or 0 to wait for `content_wanted`. An ended exchange takes it as 1."""
+        raise NotImplementedError
+
+    cdef int taken(self, long exchange, Py_ssize_t size) except -1:
+        """The caller has taken `size` bytes of content: as much more may come (HTTP/2: the stream's window)."""
+        raise NotImplementedError
+
+    cdef int leave(self, long exchange) except -1:
+        """The caller wants no more of the answer: its Answer hears nothing again (HTTP/1.1 ends the connection)."""
+        raise NotImplementedError
+
+    cdef int receive_data(self, bytes data) except -1:
+        """Parse `data`, any split."""
+        raise NotImplementedError
+
+    cdef int eof_received(self) except -1:
+        """The peer sends no more."""
+        raise NotImplementedError
+
+    cdef int lost(self, str reason) except -1:
+        """The transport is gone; open exchanges fail. May be called twice."""
+        raise NotImplementedError
+
+    cdef int shut_down(self) except -1:
+        """Begin nothing more; close the link once the open exchanges have ended (HTTP/2: with GOAWAY)."""
+        raise NotImplementedError
+
+    cdef int room(self) noexcept:
+        """How many exchanges may begin now; 0 for ever once the connection is closing."""
+        return 0
+
+    cdef bint is_idle(self) noexcept:
+        """Whether no exchange is open."""
+        return True
