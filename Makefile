@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 STUBBED := $(subst /,.,$(basename $(shell find siphon_http -name '*.pyi')))
 SOURCES := setup.py pyproject.toml $(shell find siphon_http -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: run test lint bench load h2spec annotate build clean help
+.PHONY: run test lint bench load h2spec annotate asan cover wheels build clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -40,6 +40,16 @@ build/h2spec:
 
 annotate: .stamp-test  ## HTML of the Python calls left in the Cython modules
 	SIPHON_HTTP_ANNOTATE=1 $(PY) setup.py -q build_ext --inplace --force
+
+asan: .stamp-test  ## the suite under address and undefined-behaviour sanitizers (in a copy: build/asan)
+	$(PY) packaging/instrumented.py asan
+
+cover: .stamp-test  ## lines of the Cython and Python modules that the suite reaches (in a copy: build/cover)
+	@$(PY) -m pip install -q --disable-pip-version-check --group cover
+	$(PY) packaging/instrumented.py cover
+
+wheels: .stamp-build  ## sdist and a wheel for each CPython here; each installed fresh and judged by the suite
+	$(PY) packaging/wheels.py
 
 build: .stamp-build  ## build the extension modules in place
 
