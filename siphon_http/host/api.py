@@ -8,10 +8,28 @@ An extension is an object found through the entry point group `siphon.extensions
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Context", "Extension", "Task"]
+__all__ = ["Context", "Extension", "Place", "Task"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Place:
+    """Where a process stands among those that serve together."""
+
+    index: int = 0
+    """0 to count - 1; -1 in the supervisor, which serves nothing itself. A replaced worker's successor has its index."""
+    count: int = 1
+    """Processes that serve."""
+    counters: memoryview = field(default_factory=lambda: memoryview(bytearray(65_536)))
+    """64 KiB that this process alone writes and the supervisor reads; what an earlier process counted may be in it."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process says what all would say alike: warnings of the configuration, for example."""
+        return self.index == -1 or self.count == 1
 
 
 class Context(Protocol):
@@ -43,6 +61,11 @@ class Context(Protocol):
     @property
     def sync_queue_max(self) -> int:
         """Blocking calls that may wait for a thread; more are refused."""
+        ...
+
+    @property
+    def worker(self) -> Place:
+        """Which of the processes this is."""
         ...
 
     def user_traceback(self, error: BaseException) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from siphon_http.errors import ConfigError, HttpError, Problem, ScriptError, TlsMaterialError
 from siphon_http.host import config, log
-from siphon_http.host.api import Extension
+from siphon_http.host.api import Extension, Place
 from siphon_http.host.config import HostConfig
 from siphon_http.host.discovery import Discovery, discover
 from siphon_http.host.namespace import Namespaces
@@ -32,6 +32,8 @@ class Options:
     """Show whole tracebacks."""
     log_level: str | None = None
     log_format: log.LogFormat | None = None
+    place: Place = field(default_factory=Place)
+    """Which of the processes that serve together this one is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class HostContext:
     sync_pool_max: int
     sync_queue_max: int
     script: Script
+    worker: Place
 
     def user_traceback(self, error: BaseException) -> str:
         """Return the traceback of `error` for the log, cut to frames of the script and its helpers."""
@@ -100,7 +103,7 @@ def prepare(options: Options, warnings: list[str]) -> Prepared:
         verbose=options.verbose,
     )
     parts = tuple(
-        Part(name=name, extension=extension, context=_context(name, read, script))
+        Part(name=name, extension=extension, context=_context(name, read, script, options))
         for name, extension in discovery.found.items()
     )
     namespaces = _namespaces(parts, problems)
@@ -108,7 +111,7 @@ def prepare(options: Options, warnings: list[str]) -> Prepared:
     return Prepared(config=read.config, form=form, parts=parts, script=script)
 
 
-def _context(name: str, read: config.Parsed, script: Script) -> HostContext:
+def _context(name: str, read: config.Parsed, script: Script, options: Options) -> HostContext:
     return HostContext(
         name=name,
         config=read.extensions[name],
@@ -116,6 +119,7 @@ def _context(name: str, read: config.Parsed, script: Script) -> HostContext:
         sync_pool_max=read.config.script.sync_pool_max,
         sync_queue_max=read.config.script.executor_queue_capacity,
         script=script,
+        worker=options.place,
     )
 
 
