@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 STUBBED := $(subst /,.,$(basename $(shell find siphon_http -name '*.pyi')))
 SOURCES := setup.py pyproject.toml $(shell find siphon_http -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: run test lint bench load h2spec annotate asan cover wheels build clean help
+.PHONY: run test lint bench load counts h2spec annotate asan cover wheels build clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -28,6 +28,9 @@ lint: .stamp-test .stamp-lint  ## ruff, mypy --strict, stubtest, source rules, C
 
 bench: .stamp-test  ## benchmarks of the core (pytest-benchmark)
 	$(PY) -m pytest benchmarks --benchmark-only --benchmark-sort=name --benchmark-columns=min,median,ops -o python_files='bench_*.py'
+
+counts: .stamp-test  ## instructions of the core's benchmarks against the saved ones (valgrind)
+	$(PY) benchmarks/counts.py
 
 load: .stamp-bench  ## the whole server against nginx, granian, uvicorn, hypercorn, aiohttp and a raw uvloop loop
 	$(PY) benchmarks/load/run.py
