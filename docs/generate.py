@@ -31,6 +31,7 @@ SCHEMAS: dict[str, type] = {
     "ServerConfig": http.ServerConfig,
     "TlsConfig": http.TlsConfig,
     "ClientConfig": http.ClientConfig,
+    "RetryConfig": http.RetryConfig,
     "HostConfig": host.HostConfig,
     "ScriptConfig": host.ScriptConfig,
     "LogConfig": host.LogConfig,
@@ -104,7 +105,9 @@ def _kind(kind: Any, key: Key) -> str:
         return " or ".join(f"`{word}`" for word in typing.get_args(kind))
     if origin is tuple:
         inner = typing.get_args(kind)[0]
-        words = {http.ServerConfig: "listeners", Path: "paths"}
+        if inner is str:
+            return "list of methods" if key.name == "methods" else "list of domains, IP addresses and networks"
+        words = {http.ServerConfig: "listeners", Path: "paths", int: "whole numbers"}
         return f"list of {words.get(inner, 'IP addresses and networks')}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "mapping of names to blocks" if typing.get_args(kind)[1] is http.ClientConfig else "mapping"
@@ -126,6 +129,8 @@ def _default(key: Key) -> str:
         return "none"
     if dataclasses.is_dataclass(key.default):
         return "its defaults"
+    if isinstance(key.default, tuple):
+        return f"`[{', '.join(map(str, key.default))}]`"
     return f"`{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"
 
 

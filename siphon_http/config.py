@@ -36,6 +36,7 @@ __all__ = [
     "ClientConfig",
     "HttpConfig",
     "MaterialCheck",
+    "RetryConfig",
     "ServerConfig",
     "TlsConfig",
     "load_config",
@@ -178,14 +179,30 @@ def _parse_mode(node: Node) -> int:
 
 
 def _parse_base_url(node: Node) -> str:
-    return _checked_url(node, "a URL such as https://api.example.com/v1", path=True)
+    return _checked_url(node, "a URL such as https://api.example.com/v1")
 
 
 def _parse_proxy(node: Node) -> str:
-    return _checked_url(node, "a proxy URL such as http://proxy.example.com:3128", path=False)
+    return _checked_url(node, "a proxy URL such as http://proxy.example.com:3128", is_proxy=True)
 
 
-def _checked_url(node: Node, expected: str, *, path: bool) -> str:
+def _parse_no_proxy(node: Node) -> str:
+    text = text_of(node, "a domain, IP address or network such as example.com or 10.0.0.0/8").strip()
+    if re.search(r"[\s,]", text):
+        raise node.refusal(f"expected one domain, address or network, got {_shown(node)}", "write a list: [a, b]")
+    if "://" in text or not re.fullmatch(r"\*|[\w.*:\[\]-]+(/[0-9]{1,3})?", text, re.ASCII):
+        raise node.refusal(f"{_shown(node)} is no domain, IP address or network", "leave scheme and path out")
+    return text
+
+
+def _parse_method(node: Node) -> str:
+    text = text_of(node, "a method such as GET").strip()
+    if not re.fullmatch(r"[A-Z][A-Z0-9_-]*", text):
+        raise node.refusal(f"expected a method such as GET, got {_shown(node)}", "methods are written in upper case")
+    return text
+
+
+def _checked_url(node: Node, expected: str, *, is_proxy: bool = False) -> str:
     """Return an http or https URL as it is written. Raises ConfigError."""
     text = text_of(node, expected).strip()
     match = _URL.fullmatch(text)
@@ -193,6 +210,9 @@ def _checked_url(node: Node, expected: str, *, path: bool) -> str:
         hint = f"write http://{text}" if "://" not in text and re.fullmatch(r"[\w.:\[\]/-]+", text) else ""
         raise node.refusal(f"expected {expected}, got {_shown(node)}", "" if _is_secret(node) else hint)
     scheme, host, port = match["scheme"].lower(), match["host"], match["port"] or ""
+    if is_proxy and scheme != "http":
+        hint = "TLS to the proxy itself is not supported; TLS to origins goes through it" if scheme == "https" else ""
+        raise node.refusal(f"the scheme of a proxy must be http, got {scheme!r}", hint)
     if scheme not in {"http", "https"}:
         raise node.refusal(f"the scheme must be http or https, got {scheme!r}")
     bare = host.strip("[]")
@@ -203,7 +223,7 @@ def _checked_url(node: Node, expected: str, *, path: bool) -> str:
         raise node.refusal(f"the port must be a number between 1 and 65535, got {port[1:]!r}")
     if match["rest"]:
         raise node.refusal("a query or fragment cannot be part of it", "give them with each request")
-    if not path and (match["path"] or "/") != "/":
+    if is_proxy and (match["path"] or "/") != "/":
         raise node.refusal("a proxy URL has no path")
     if re.search(r"[\x00-\x20\x7f-\U0010ffff]", text):
         raise node.refusal("white space and characters beyond ASCII must be percent-encoded in a URL")
@@ -281,6 +301,33 @@ class ServerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryConfig:
+    """`retries:` of a client, where a number is not enough."""
+
+    attempts: int = optional(2, "tries after the first one", low=0, high=10)
+    statuses: tuple[int, ...] = optional((429, 502, 503, 504), "answers that are tried again", low=400, high=599)
+    methods: tuple[str, ...] = optional(
+        ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"), "tried again after they were sent", parse=_parse_method
+    )
+    backoff_ms: int = optional(
+        100, "longest first wait; it doubles, and a random part of it is taken", low=0, high=_DAY_MS
+    )
+    max_backoff_ms: int = optional(2_000, "the doubling ends there", low=0, high=_DAY_MS)
+    max_retry_after_ms: int = optional(
+        5_000, "a longer Retry-After is not waited for; 0 heeds none", low=0, high=_DAY_MS
+    )
+    budget: float = optional(0.2, "retries for each request, on average", low=0, high=10)
+    budget_per_second: int = optional(10, "retries that are free of the budget", low=0, high=1_000_000)
+
+    @staticmethod
+    def check_settings(node: MappingNode, values: Mapping[str, Any], findings: Findings) -> None:
+        """Refuse a first wait above the longest."""
+        if "backoff_ms" in node and values.get("backoff_ms", 0) > values.get("max_backoff_ms", _DAY_MS):
+            reason = f"{values['backoff_ms']} is more than max_backoff_ms, {values['max_backoff_ms']}"
+            findings.refuse(node["backoff_ms"], reason, "raise max_backoff_ms too")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
     """One entry of `clients:`, for `http.Client("name")`."""
 
@@ -294,10 +341,11 @@ class ClientConfig:
     http2_prior_knowledge: bool = optional(False, "speak HTTP/2 without asking (h2c)")
     connect_timeout_ms: int = optional(5_000, "look-up, TCP and TLS handshake", low=1, high=_DAY_MS)
     pool_timeout_ms: int = optional(5_000, "wait for a free connection", low=1, high=_DAY_MS)
-    retries: int = optional(0, "repeats of a request of which nothing was processed", low=0, high=10)
+    retries: int | RetryConfig = optional(0, "tries after the first one that failed, or a block", low=0, high=10)
     follow_redirects: int = optional(10, "redirects followed at most; 0 returns them", low=0, high=50)
     max_response_bytes: int = optional(67_108_864, "larger response bodies raise ReadError", low=0, high=_TIB)
-    proxy: str | None = optional(None, "URL of an HTTP proxy", parse=_parse_proxy)
+    proxy: str | None = optional(None, "URL of an HTTP proxy: http://[user:password@]host:port", parse=_parse_proxy)
+    no_proxy: tuple[str, ...] = optional((), "origins that are reached without it", parse=_parse_no_proxy)
 
     @staticmethod
     def check_settings(node: MappingNode, values: Mapping[str, Any], findings: Findings) -> None:

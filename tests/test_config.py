@@ -67,6 +67,7 @@ def test_the_defaults_of_a_client_are_the_documented_ones(http: HttpYaml) -> Non
         "follow_redirects": 10,
         "max_response_bytes": 67_108_864,
         "proxy": None,
+        "no_proxy": (),
     }
 
 
@@ -297,51 +298,6 @@ def test_a_client_key_needs_its_certificate_but_a_certificate_may_hold_its_key(h
     (tmp_path / "c.pem").write_text("")
     assert http.problem("clients: {a: {key: c.pem}}\n").reason == "clients.a.key: is the key of no certificate"
     assert http.load("clients: {a: {cert: c.pem}}\n").clients["a"].cert == tmp_path / "c.pem"
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://a",
-        "HTTPS://a.example:8443/v1/",
-        "http://[::1]:80",
-        "http://127.0.0.1:8080/x%20y",
-        "https://u:p@a.example",
-    ],
-)
-def test_base_urls(http: HttpYaml, url: str) -> None:
-    assert http.load(f"clients: {{a: {{base_url: '{url}'}}}}\n").clients["a"].base_url == url
-
-
-@pytest.mark.parametrize(
-    ("url", "reason", "hint"),
-    [
-        ("api.example.com/v1", "expected a URL such as https://", "write http://api.example.com/v1"),
-        ("ftp://a", "the scheme must be http or https, got 'ftp'", ""),
-        ("http://", "the URL has no host", ""),
-        ("http://a b/", "'a b' is not a host name", ""),
-        ("http://[::g]/", "'[::g]' is not a host name", ""),
-        ("http://a:0", "the port must be a number between 1 and 65535, got '0'", ""),
-        ("http://a:65536/", "the port must be a number between 1 and 65535, got '65536'", ""),
-        ("http://a/?x=1", "a query or fragment cannot be part of it", "with each request"),
-        ("http://a/x y", "white space and characters beyond ASCII must be percent-encoded", ""),
-        ("http://a/é", "white space and characters beyond ASCII must be percent-encoded", ""),
-    ],
-)
-def test_a_bad_base_url_is_refused(http: HttpYaml, url: str, reason: str, hint: str) -> None:
-    problem = http.problem(f"clients:\n  a:\n    base_url: '{url}'\n")
-    assert problem.reason.startswith(f"clients.a.base_url: {reason}")
-    assert hint in problem.hint
-
-
-def test_a_proxy_is_a_url_without_path(http: HttpYaml) -> None:
-    assert http.load("clients: {a: {proxy: 'http://p:3128/'}}\n").clients["a"].proxy == "http://p:3128/"
-    assert "has no path" in http.problem("clients: {a: {proxy: 'http://p/x'}}\n").reason
-    assert "must be http or https" in http.problem("clients: {a: {proxy: 'socks5://p'}}\n").reason
-
-
-def test_the_credentials_of_a_url_are_not_shown(http: HttpYaml) -> None:
-    assert "hunter2" not in str(http.problem("clients: {a: {base_url: 'http://me:hunter2@a:0'}}\n"))
 
 
 def test_a_variable_sets_the_port_and_a_list_entry(http: HttpYaml) -> None:
