@@ -33,6 +33,7 @@ cdef class OutBuffer:
     cdef Py_ssize_t size          # bytes in use
     cdef Py_ssize_t capacity      # bytes allocated
     cdef object owner             # whose bytes lie in it; None when empty
+    cdef Py_ssize_t owed          # content kept for clients that do not take it, bytes, of all connections (HTTP/2)
     cdef time_t date_second       # second that `date` is valid for
     cdef char date[37]            # "date: " IMF-fixdate CR LF
 

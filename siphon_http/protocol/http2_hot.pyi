@@ -2,13 +2,13 @@
 
 from typing_extensions import disjoint_base
 
+from siphon_http.protocol.http2_bounds import Http2Bounds
 from siphon_http.protocol.http2_head import FieldDecoder
-from siphon_http.protocol.http2_stream import Http2Flow
 
 __all__ = ["Http2Hot"]
 
 @disjoint_base
-class Http2Hot(Http2Flow):
+class Http2Hot(Http2Bounds):
     """A connection whose plainly opened streams are read and answered beside h2."""
 
     @property

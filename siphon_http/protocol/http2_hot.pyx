@@ -16,6 +16,7 @@ from h2.stream import StreamInputs
 from siphon_http._core.body cimport BodyAccumulator
 from siphon_http._core.header_block cimport BLOCK_BROKEN
 from siphon_http._core.message cimport Request
+from siphon_http.protocol.http2_bounds cimport Http2Bounds
 from siphon_http.protocol.http2_flood cimport FLOOD_RESET, flood_counts
 from siphon_http.protocol.http2_head cimport MALFORMED, FieldDecoder, Http2Head, build_request
 from siphon_http.protocol.http2_judge cimport (
@@ -24,14 +25,12 @@ from siphon_http.protocol.http2_judge cimport (
     frame_number,
 )
 from siphon_http.protocol.http2_link cimport CLOSED_BY_RESET
-from siphon_http.protocol.http2_stream cimport Http2Flow, Http2State, Http2Stream
+from siphon_http.protocol.http2_stream cimport Http2State, Http2Stream
 
 __all__ = ["Http2Hot"]
 
-cdef Py_ssize_t BUFFER_BYTES = 4194304  # content buffered for all requests; beyond it the oldest goes on alone
 
-
-cdef class Http2Hot(Http2Flow):
+cdef class Http2Hot(Http2Bounds):
     """A connection whose plainly opened streams are read and answered beside h2. Belongs to one thread."""
 
     cdef bint _read_hot(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:
@@ -148,60 +147,6 @@ cdef class Http2Hot(Http2Flow):
                 if stream.send_window > LAST_STREAM:
                     return self._terminate(FLOW_CONTROL_ERROR, False)
             self._enqueue(stream)   # its window may have grown
-        return 0
-
-    # ---- windows that the peer is given
-
-    cdef int _acknowledge(self, Http2Stream stream, Py_ssize_t size) except -1:
-        """Give the peer new window for content that was taken."""
-        stream.unacknowledged -= size
-        if size and self.state != Http2State.CLOSED:
-            if stream.is_hot:
-                return self._acknowledge_hot(stream, size)
-            self.connection.acknowledge_received_data(size, stream.id)
-            return self._collect()
-        return 0
-
-    cdef int _acknowledge_hot(self, Http2Stream stream, Py_ssize_t size) except -1:
-        """Do for a hot stream as h2 does: new window is given once half of it, or all, is used."""
-        cdef Py_ssize_t limit = self.receive_limit
-        increment = self.receive_manager.process_bytes(size)
-        if increment:
-            self._put_number(WINDOW_UPDATE, 0, increment)
-        stream.processed += size
-        if stream.complete or stream.is_gone or stream.was_reset:
-            return 0
-        if stream.processed >= limit // 2 or stream.receive_window == 0 and stream.processed > min(1024, limit // 4):
-            size = min(stream.processed, limit - stream.receive_window)
-            stream.processed = 0
-            stream.receive_window += size
-            if size:
-                self._put_number(WINDOW_UPDATE, stream.id, <unsigned int> size)
-        return 0
-
-    cdef int _grant(self, Http2Stream stream) except -1:
-        """Give new window for what is buffered for `stream`.
-
-        Not when much is buffered: then only to the oldest that is not complete, so that one at least gets on.
-        """
-        cdef Http2Stream other = None
-        if self.buffered > BUFFER_BYTES:
-            for other in self.streams.values():
-                if other.body is not None:
-                    break
-            if other is not stream:
-                self.withheld = True
-                return 0
-        return self._acknowledge(stream, stream.unacknowledged)
-
-    cdef int _relieve(self) except -1:
-        """Less is buffered, or another is the oldest: give the window that was withheld."""
-        cdef Http2Stream stream
-        if self.withheld:
-            self.withheld = False
-            for stream in list(self.streams.values()):
-                if stream.body is not None:
-                    self._grant(stream)
         return 0
 
     # ---- requests of both kinds

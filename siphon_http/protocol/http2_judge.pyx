@@ -17,7 +17,7 @@ __all__ = []
 
 cdef unsigned int TABLE_BYTES = 4096    # of our encoder's dynamic table, however much the peer allows
 cdef int SMALLEST_WINDOW = 65536        # of the connection
-cdef int LARGEST_WINDOW = 0x3fffffff    # ... half of what the protocol allows
+cdef int LARGEST_WINDOW = 8388608       # ... which bounds what handlers that do not read can leave lying here
 cdef int INITIAL_WINDOW = 65535         # what the connection begins with; no setting changes it (RFC 9113, 6.9.2)
 
 
@@ -71,7 +71,7 @@ cdef object new_judge(int max_streams, Py_ssize_t max_header_bytes, int window, 
     connection.initiate_connection()
     connection.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = LAST_STREAM
     connection.local_settings.acknowledge()
-    # As much as all streams together may have under way: one that its handler does not read holds up no other.
+    # As much as 128 streams together may have under way: one that its handler does not read holds up no other.
     connection.increment_flow_control_window(
         min(max(max_streams * <long long> window, SMALLEST_WINDOW), LARGEST_WINDOW) - INITIAL_WINDOW)
     return connection

@@ -66,6 +66,7 @@ cdef class Http2ServerConnection(Http2Hot):
         self.write_timeout = write_timeout
         self.state = Http2State.PREFACE
         self.streams = {}
+        self.waiting = {}
         self.ready = deque()
         self.outbox = []
         self.inbox = bytearray()
@@ -130,6 +131,8 @@ cdef class Http2ServerConnection(Http2Hot):
                         stream._break(CANCEL)
             if self.state != Http2State.CLOSED:
                 self._send()
+                if self.waiting:
+                    self._release()
         finally:
             self.pumping = False
         if self.state == Http2State.CLOSED:
@@ -291,6 +294,8 @@ cdef class Http2ServerConnection(Http2Hot):
         for stream in list(self.streams.values()):
             if 0 < stream.due <= now or stream.due == 0 and stream.pending:
                 self._expired(stream, now)
+        if self.waiting:
+            self._settle()
         for stream in self.streams.values():
             if stream.due > 0 and (first == 0 or stream.due < first):
                 first = stream.due

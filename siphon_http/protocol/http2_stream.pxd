@@ -3,10 +3,14 @@
 cimport cython
 
 from siphon_http._core.body cimport BodyAccumulator
-from siphon_http._core.exchange cimport Exchange
 from siphon_http._core.message cimport Request, Response
 from siphon_http.protocol.http2_flood cimport FloodMeter
 from siphon_http.protocol.http2_link cimport Http2Link
+from siphon_http.protocol.http2_output cimport Http2Output
+
+
+cdef enum:
+    NARROW_BYTES = 16384    # a client that opens streams with less window than this gets its handlers one by one
 
 
 cpdef enum Http2State:
@@ -22,6 +26,9 @@ cdef class Http2Flow(Http2Link):
     cdef readonly dict streams          # streams that are not over: id -> Http2Stream
     cdef readonly int abandoned         # streams that are over while their handler still runs; they count as open
     cdef readonly long long sent_bytes  # content sent so far, of all streams
+    cdef readonly Py_ssize_t owed       # bytes of the objects that answers keep because the client does not take them
+    cdef readonly dict waiting          # requests held back until less is owed: id -> Http2Stream, in order
+    cdef long long let_at               # `sent_bytes` when the last of them was let through, or the first held back
     cdef object ready                   # deque of streams with content to send, in the order of their turns
     cdef bint pumping                   # input or output is under way; it ends with a flush
     cdef Py_ssize_t buffered            # content of requests that is kept until their exchanges end, bytes
@@ -31,6 +38,9 @@ cdef class Http2Flow(Http2Link):
 
     cdef int _go(self, Http2State state) except -1
     cdef int _settle(self) except -1
+    cdef bint _has_room(self) except -1
+    cdef int _release(self) except -1
+    cdef int _owe(self, Py_ssize_t size) except -1
     cdef int _send(self) except -1
     cdef Py_ssize_t _window(self, Http2Stream stream) except? -1
     cdef int _send_some(self, Http2Stream stream, Py_ssize_t window) except -1
@@ -48,7 +58,7 @@ cdef class Http2Flow(Http2Link):
 
 
 @cython.final
-cdef class Http2Stream(Exchange):
+cdef class Http2Stream(Http2Output):
     cdef readonly int id            # odd, as the client chose it
     cdef readonly double due        # when its time is over, seconds on the owner's clock; 0 = never
     cdef Http2Flow flow             # the connection that it belongs to
@@ -75,18 +85,15 @@ cdef class Http2Stream(Exchange):
     # The answer:
     cdef bint answered              # its head is sent
     cdef bint is_empty              # HEAD, 204, 304: no content whatever the script sends
-    cdef object pieces              # deque of bytes objects as the handler gave them, not copied; or None
-    cdef Py_ssize_t offset          # bytes of the first piece that are sent
-    cdef Py_ssize_t pending         # bytes that wait for window or room
     cdef bint ends                  # nothing follows the pieces
     cdef bint finished              # END_STREAM is sent
     cdef bint is_ready              # it is in `flow.ready`
     cdef bint moved                 # something of it was sent since `expire` last looked
-    cdef list wakers                # who waits for content or room, or None
 
     cdef int _receive(self, bytes data, Py_ssize_t flow_size) except -1
     cdef int _end_content(self) except -1
     cdef int _deliver(self) except -1
+    cdef int _hand_over(self) except -1
     cdef int _refuse(self, int status, const char* reason) except -1
     cdef int _answer(self, Response response) except -1
     cdef int _over(self, bint abandoned) except -1
@@ -96,5 +103,3 @@ cdef class Http2Stream(Exchange):
     cdef int _ask(self) except -1
     cdef bint _sends_at_once(self, bytes content, Py_ssize_t length) except -1
     cdef int _append(self, bytes data) except -1
-    cdef int _take(self, char* to, Py_ssize_t size) except -1
-    cdef int _wake(self) except -1

@@ -5,8 +5,8 @@ from typing import final
 
 from typing_extensions import disjoint_base
 
-from siphon_http._core.exchange import Exchange
 from siphon_http.protocol.http2_link import Http2Link
+from siphon_http.protocol.http2_output import Http2Output
 
 __all__ = ["Http2Flow", "Http2State", "Http2Stream"]
 
@@ -30,9 +30,13 @@ class Http2Flow(Http2Link):
     def abandoned(self) -> int: ...
     @property
     def sent_bytes(self) -> int: ...
+    @property
+    def owed(self) -> int: ...
+    @property
+    def waiting(self) -> dict[int, Http2Stream]: ...
 
 @final
-class Http2Stream(Exchange):
+class Http2Stream(Http2Output):
     """One request and its answer."""
 
     @property

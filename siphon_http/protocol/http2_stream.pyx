@@ -3,22 +3,18 @@
     Http2Flow      stream table, turns; base of the classes that add the input
     Http2Stream    the Exchange of one request
 
-An answer's content is never copied while it waits: a stream keeps the handler's bytes objects and cuts a frame from
-them when it has a turn and a window. Streams take turns of one frame each.
+Streams take turns of one frame each. What answers keep until the client takes it is counted (`owed`), for the connection
+and for its loop; while that is much, requests are held back: their handlers do not run, and make no further content.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
-
-from collections import deque
 
 from h2.exceptions import ProtocolError
 
 from siphon_http.errors import LocalProtocolError, RemoteProtocolError
 
 from siphon_http._core.body cimport BodyAccumulator
-from siphon_http._core.exchange cimport Exchange
 from siphon_http._core.message cimport Request, Response, plain_response
 from siphon_http.protocol.http2_flood cimport FLOOD_RESET, FLOOD_WINDOW, flood_forgives
 from siphon_http.protocol.http2_head cimport answer_fields
@@ -26,6 +22,7 @@ from siphon_http.protocol.http2_judge cimport (
     DATA, FLAG_END_STREAM, FRAME_BYTES, FRAME_HEAD, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, RST_STREAM,
 )
 from siphon_http.protocol.http2_link cimport CLOSED_BY_END, CLOSED_BY_RESET, Http2Link, write_frame_head
+from siphon_http.protocol.http2_output cimport Http2Output
 
 __all__ = ["Http2Flow", "Http2State", "Http2Stream"]
 
@@ -54,10 +51,18 @@ cdef class Http2Flow(Http2Link):
         self.pumping = True
         try:
             self._send()
+            if self.waiting:
+                self._release()
         finally:
             self.pumping = False
         self._flush(False)
         return self._after()
+
+    cdef int _owe(self, Py_ssize_t size) except -1:
+        """Answers keep `size` bytes more, or less."""
+        self.owed += size
+        self.out.owed += size
+        return 0
 
     cdef int _send(self) except -1:
         """Give every stream with content its turns, one frame each, while windows and the transport allow it."""
@@ -90,13 +95,13 @@ cdef class Http2Flow(Http2Link):
         if stream.is_hot:
             self._own()
             p = self.out.room(FRAME_HEAD + size)
-            stream._take(write_frame_head(p, size, DATA, FLAG_END_STREAM if last else 0, stream.id), size)
+            self._owe(-stream._take(write_frame_head(p, size, DATA, FLAG_END_STREAM if last else 0, stream.id), size))
             self.out.size += FRAME_HEAD + size
             stream.send_window -= size
             self.send_window -= size
         else:
             data = PyBytes_FromStringAndSize(NULL, size)
-            stream._take(PyBytes_AS_STRING(data), size)
+            self._owe(-stream._take(PyBytes_AS_STRING(data), size))
             self._lend()
             self.connection.send_data(stream.id, data, last)
             self._take_back()
@@ -155,7 +160,7 @@ cdef class Http2Flow(Http2Link):
             self._reset(stream, NO_ERROR)
         return self._drop(stream)
 
-    # ---- what the input side does with the windows that it gives
+    # ---- what keeps both directions bounded: see http2_bounds
 
     cdef int _acknowledge(self, Http2Stream stream, Py_ssize_t size) except -1:
         """Give the peer new window for content that was taken."""
@@ -167,6 +172,14 @@ cdef class Http2Flow(Http2Link):
 
     cdef int _relieve(self) except -1:
         """Less is buffered, or another is the oldest."""
+        return 0
+
+    cdef bint _has_room(self) except -1:
+        """Tell whether one more handler may run."""
+        return True
+
+    cdef int _release(self) except -1:
+        """Let requests through that were held back."""
         return 0
 
     cdef int _reset(self, Http2Stream stream, int code) except -1:
@@ -184,8 +197,8 @@ cdef class Http2Flow(Http2Link):
 
     cdef int _drop(self, Http2Stream stream) except -1:
         """Take a stream out of the table; its handler counts until it has come to an end."""
-        stream.pieces = None
-        stream.pending = 0
+        if stream.held:
+            self._owe(-stream._forget())
         stream.due = 0
         if stream.is_ready:
             stream.is_ready = False
@@ -209,7 +222,7 @@ cdef class Http2Flow(Http2Link):
 
 
 @cython.final
-cdef class Http2Stream(Exchange):
+cdef class Http2Stream(Http2Output):
     """One request and its answer (RFC 9113, section 5.1). Made by its connection."""
 
     def __cinit__(self, Http2Flow flow not None, int id):
@@ -226,6 +239,8 @@ cdef class Http2Stream(Exchange):
         if self.abandoned:
             self.abandoned = False
             self.flow.abandoned -= 1
+            if self.flow.waiting:
+                self.flow._settle()
         return 0
 
     # ---- content of the request
@@ -274,6 +289,18 @@ cdef class Http2Stream(Exchange):
         return self._deliver()
 
     cdef int _deliver(self) except -1:
+        """The request is complete, or streams: let its handler run, now or once there is room for its answer."""
+        cdef Http2Flow flow = self.flow
+        if (flow.owed or flow.initial_window < NARROW_BYTES) and (flow.waiting or not flow._has_room()):
+            if not flow.waiting:
+                flow.let_at = flow.sent_bytes
+            flow.waiting[self.id] = self
+            return 0
+        self.runs = True
+        return flow.sink.request_received(self, self.request)
+
+    cdef int _hand_over(self) except -1:
+        """Let the handler run of a request that was held back."""
         self.runs = True
         return self.flow.sink.request_received(self, self.request)
 
@@ -426,28 +453,9 @@ cdef class Http2Stream(Exchange):
 
     cdef int _append(self, bytes data) except -1:
         """Keep a piece of the answer until there is a window for it."""
-        if self.pieces is None:
-            self.pieces = deque()
-        self.pieces.append(data)
-        self.pending += PyBytes_GET_SIZE(data)
+        self._keep(data)
+        self.flow._owe(PyBytes_GET_SIZE(data))
         return self.flow._enqueue(self)
-
-    cdef int _take(self, char* to, Py_ssize_t size) except -1:
-        """Cut the next `size` bytes, at most `pending`, off the pieces."""
-        cdef bytes piece
-        cdef Py_ssize_t part
-        self.pending -= size
-        while size:
-            piece = <bytes> self.pieces[0]
-            part = min(size, PyBytes_GET_SIZE(piece) - self.offset)
-            memcpy(to, PyBytes_AS_STRING(piece) + self.offset, part)
-            to += part
-            self.offset += part
-            size -= part
-            if self.offset == PyBytes_GET_SIZE(piece):
-                self.pieces.popleft()
-                self.offset = 0
-        return 0
 
     # ---- ends
 
@@ -467,8 +475,6 @@ cdef class Http2Stream(Exchange):
     cdef int _lose(self, bint abandoned) except -1:
         """The stream is closed without its answer, whoever did it; abandoned: not we."""
         self.complete = True
-        self.pieces = None
-        self.pending = 0
         self._over(abandoned)
         return self.flow._drop(self)
 
@@ -478,6 +484,8 @@ cdef class Http2Stream(Exchange):
         self.request = None
         self.body = None
         self.queue = None
+        if self.flow.waiting:
+            self.flow.waiting.pop(self.id, None)
         if self.kept:
             self.flow.buffered -= self.kept
             self.kept = 0
@@ -488,11 +496,3 @@ cdef class Http2Stream(Exchange):
             else:
                 self.flow.sink.request_ended(request)
         return self._wake()
-
-    cdef int _wake(self) except -1:
-        cdef list wakers = self.wakers
-        if wakers is not None:
-            self.wakers = None
-            for waker in wakers:
-                waker()
-        return 0

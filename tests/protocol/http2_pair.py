@@ -66,7 +66,9 @@ class Owner:
 
     through_h2 = False  # of connections made from now on; tests run with both
 
-    def __init__(self, answer: Answer, cap: int = 1_048_576, streams: bool = False, **limits: Any) -> None:
+    def __init__(
+        self, answer: Answer, cap: int = 1_048_576, streams: bool = False, buffer: Any = None, **limits: Any
+    ) -> None:
         self.answer, self.cap, self.streams = answer, cap, streams
         self.calls: list[tuple[str, Any]] = []
         self.writes: list[bytes] = []
@@ -74,7 +76,7 @@ class Owner:
         self.requests: list[Request] = []
         self.drivers: list[ExchangeDriver] = []
         limits.setdefault("through_h2", self.through_h2)
-        self.connection = Http2ServerConnection(PySink(self), BufferDriver().buffer, **limits)
+        self.connection = Http2ServerConnection(PySink(self), buffer or BufferDriver().buffer, **limits)
 
     @property
     def names(self) -> list[str]:

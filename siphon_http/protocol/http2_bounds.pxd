@@ -1,0 +1,8 @@
+"""What keeps the memory of one HTTP/2 connection bounded, whatever its peer does."""
+
+from siphon_http.protocol.http2_stream cimport Http2Flow, Http2Stream
+
+
+cdef class Http2Bounds(Http2Flow):
+    # It has no fields of its own: streams have to see them.
+    cdef int _acknowledge_hot(self, Http2Stream stream, Py_ssize_t size) except -1

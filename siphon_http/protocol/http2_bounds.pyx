@@ -1,0 +1,108 @@
+"""What keeps the memory of one HTTP/2 connection bounded, whatever its peer does (RFC 9113, sections 5.2 and 10.5).
+
+Content that comes is bounded by the windows that we give: they follow what handlers take. Content that goes is bounded
+by the handlers that run: one that has answered holds its whole answer until the client takes it, so while much is held
+(`owed`), requests wait before their handlers run (`waiting`), as heads.
+"""
+
+from siphon_http.protocol.http2_judge cimport WINDOW_UPDATE
+from siphon_http.protocol.http2_stream cimport NARROW_BYTES, Http2Flow, Http2State, Http2Stream
+
+__all__ = ["Http2Bounds"]
+
+cdef Py_ssize_t BUFFER_BYTES = 4194304  # content buffered for all requests; beyond it the oldest goes on alone
+# Of what answers keep; from here on requests are held back:
+cdef Py_ssize_t OWED_BYTES = 524288     # of one connection: as much as its client takes in a few round trips
+cdef Py_ssize_t LOOP_BYTES = 8388608    # of all connections of a loop: from then on each may owe one answer
+cdef Py_ssize_t TAKEN_BYTES = 65536     # taking so much, or an eighth of what is owed, lets one request through
+
+
+cdef class Http2Bounds(Http2Flow):
+    """A connection that keeps a bounded amount of content, both ways. Belongs to one thread."""
+
+    # ---- content that comes: windows that the peer is given
+
+    cdef int _acknowledge(self, Http2Stream stream, Py_ssize_t size) except -1:
+        """Give the peer new window for content that was taken."""
+        stream.unacknowledged -= size
+        if size and self.state != Http2State.CLOSED:
+            if stream.is_hot:
+                return self._acknowledge_hot(stream, size)
+            self.connection.acknowledge_received_data(size, stream.id)
+            return self._collect()
+        return 0
+
+    cdef int _acknowledge_hot(self, Http2Stream stream, Py_ssize_t size) except -1:
+        """Do for a hot stream as h2 does: new window is given once half of it, or all, is used."""
+        cdef Py_ssize_t limit = self.receive_limit
+        increment = self.receive_manager.process_bytes(size)
+        if increment:
+            self._put_number(WINDOW_UPDATE, 0, increment)
+        stream.processed += size
+        if stream.complete or stream.is_gone or stream.was_reset:
+            return 0
+        if stream.processed >= limit // 2 or stream.receive_window == 0 and stream.processed > min(1024, limit // 4):
+            size = min(stream.processed, limit - stream.receive_window)
+            stream.processed = 0
+            stream.receive_window += size
+            if size:
+                self._put_number(WINDOW_UPDATE, stream.id, <unsigned int> size)
+        return 0
+
+    cdef int _grant(self, Http2Stream stream) except -1:
+        """Give new window for what is buffered for `stream`.
+
+        Not when much is buffered: then only to the oldest that is not complete, so that one at least gets on.
+        """
+        cdef Http2Stream other = None
+        if self.buffered > BUFFER_BYTES:
+            for other in self.streams.values():
+                if other.body is not None:
+                    break
+            if other is not stream:
+                self.withheld = True
+                return 0
+        return self._acknowledge(stream, stream.unacknowledged)
+
+    cdef int _relieve(self) except -1:
+        """Less is buffered, or another is the oldest: give the window that was withheld."""
+        cdef Http2Stream stream
+        if self.withheld:
+            self.withheld = False
+            for stream in list(self.streams.values()):
+                if stream.body is not None:
+                    self._grant(stream)
+        return 0
+
+    # ---- content that goes: handlers that may run
+
+    cdef bint _has_room(self) except -1:
+        """Tell whether one more handler may run, and make content that the client may not take.
+
+        How large an answer will be is known only once it is there. Handlers that suspend can all be under way before
+        the first has answered; so where the client shows from the start that it will take little, they run one by one.
+        """
+        cdef Http2Stream stream
+        if self.owed and self.owed >= (OWED_BYTES if self.out.owed < LOOP_BYTES else 1):
+            return False
+        if self.initial_window < NARROW_BYTES:
+            if self.abandoned:
+                return False
+            for stream in self.streams.values():
+                if stream.runs and not stream.answered:
+                    return False
+        return True
+
+    cdef int _release(self) except -1:
+        """Let requests through that were held back, the oldest first.
+
+        A client that takes content, if slowly, gets on in any case: otherwise one large answer would hold up all others.
+        """
+        cdef Http2Stream stream
+        while self.waiting and not self.full and self.state != Http2State.CLOSED and (
+                self._has_room() or self.sent_bytes - self.let_at >= max(TAKEN_BYTES, self.owed // 8)):
+            self.let_at = self.sent_bytes
+            stream = <Http2Stream> self.waiting.pop(next(iter(self.waiting)))
+            stream._hand_over()
+            self._send()
+        return 0
