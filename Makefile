@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 STUBBED := $(subst /,.,$(basename $(shell find siphon_http -name '*.pyi')))
 SOURCES := setup.py pyproject.toml $(shell find siphon_http -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: run test lint bench load counts h2spec annotate asan cover wheels build clean help
+.PHONY: run test lint bench load counts h2spec annotate asan cover wheels docs build clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -50,6 +50,11 @@ asan: .stamp-test  ## the suite under address and undefined-behaviour sanitizers
 cover: .stamp-test  ## lines of the Cython and Python modules that the suite reaches (in a copy: build/cover)
 	@$(PY) -m pip install -q --disable-pip-version-check --group cover
 	$(PY) packaging/instrumented.py cover
+
+docs: .stamp-build  ## the documentation site, into build/site; links are strict
+	@$(PY) -m pip install -q --disable-pip-version-check "pip>=25.1"
+	@$(PY) -m pip install -q --disable-pip-version-check --group docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --clean
 
 wheels: .stamp-build  ## sdist and a wheel for each CPython here; each installed fresh and judged by the suite
 	$(PY) packaging/wheels.py

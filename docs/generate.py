@@ -163,7 +163,7 @@ def output(wrong: str, text: str, code: int) -> str:
 def pages() -> Iterator[Path]:
     """Yield every page of the documentation, the README too."""
     yield HERE.parent / "README.md"
-    yield from sorted(HERE.glob("*.md"))
+    yield from sorted(HERE.rglob("*.md"))
 
 
 def main() -> None:

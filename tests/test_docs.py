@@ -23,7 +23,7 @@ from siphon_http.settings import fields_of
 from .examples.serving import ROOT, command, serving
 
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", *DOCS.glob("*.md")])
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 LOOK_FOR = re.compile(r"(?P<asks>(?:<!-- .*? -->\n+)*)```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 ASK = re.compile(r"<!-- ask: (?P<method>[A-Z]+) (?P<path>\S+)(?: (?P<body>.*?))? -> (?P<status>\d+) ?(?P<has>.*?) -->")
 SIPHON_KEYS = {"script", "log", "server", "workers", "extensions"}
