@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 STUBBED := $(subst /,.,$(basename $(shell find siphon_http -name '*.pyi')))
 SOURCES := setup.py pyproject.toml $(shell find siphon_http -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: run test lint bench load counts h2spec annotate asan cover wheels docs build clean help
+.PHONY: run test lint bench load counts h2spec annotate asan fuzz cover wheels docs build clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -46,6 +46,10 @@ annotate: .stamp-test  ## HTML of the Python calls left in the Cython modules
 
 asan: .stamp-test  ## the suite under address and undefined-behaviour sanitizers (in a copy: build/asan)
 	$(PY) packaging/instrumented.py asan
+
+fuzz: .stamp-test  ## fuzz targets guided by coverage, sanitizers on (clang; build/fuzz); SECONDS=600 for a long run of each
+	@$(PY) -m pip install -q --disable-pip-version-check --group fuzz
+	$(PY) packaging/instrumented.py fuzz --seconds $(or $(SECONDS),20)
 
 cover: .stamp-test  ## lines of the Cython and Python modules that the suite reaches (in a copy: build/cover)
 	@$(PY) -m pip install -q --disable-pip-version-check --group cover

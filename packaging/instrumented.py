@@ -1,6 +1,7 @@
-"""Build a copy of the tree with instruments in it, and run the suite there: `make asan`, `make cover`.
+"""Build a copy of the tree with instruments in it, and run the suite there: `make asan`, `make cover`, `make fuzz`.
 
 asan   address and undefined-behaviour sanitizers of the C compiler; the first finding ends the run
+fuzz   the fuzz targets of tests/fuzz under libFuzzer, guided by coverage of the C code, with both sanitizers (clang)
 cover  line tracing of the pyx files; prints the lines that no test reached and fails below the mark in FLOOR
 
 The copy lies in build/<kind>, so that the modules that serve are never the instrumented ones.
@@ -61,12 +62,12 @@ def forget_removed(target: Path) -> None:
                 built.unlink()
 
 
-def build(place: Path, switch: str) -> None:
-    """Build the extension modules in place with one switch of setup.py."""
+def build(place: Path, switch: str, **compiler: str) -> None:
+    """Build the extension modules in place with one switch of setup.py; compiler: CC and its like."""
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
         cwd=place,
-        env={**os.environ, switch: "1"},
+        env={**os.environ, switch: "1", **compiler},
         check=True,
     )
 
@@ -130,6 +131,62 @@ def cover(place: Path, suite: Sequence[str]) -> int:
     return ran or report.returncode
 
 
+def fuzz(place: Path, seconds: int, targets: Sequence[str]) -> int:
+    """Run each target for `seconds` from its corpus; what is found is kept in build/fuzz-found/<target>."""
+    clang = next(filter(shutil.which, ("clang", "clang-19", "clang-16", "clang-15", "clang-14")), None)
+    if clang is None:
+        raise SystemExit("clang is missing (Debian: apt-get install clang-14 libclang-rt-14-dev)")
+    build(place, "SIPHON_HTTP_SANITIZE", CC=clang, LDSHARED=f"{clang} -shared", CFLAGS="-fsanitize=fuzzer-no-link")
+    folder = subprocess.check_output([sys.executable, "-c", "import atheris; print(atheris.path())"], text=True).strip()
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(place),
+        "PYTHONMALLOC": "malloc",
+        "LD_PRELOAD": str(Path(folder, "asan_with_fuzzer.so")),
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+    }
+    known = subprocess.check_output(
+        [sys.executable, "-c", "from tests.fuzz.targets import TARGETS; print(*TARGETS)"],
+        cwd=place,
+        env=env,
+        text=True,
+    ).split()
+    failed = []
+    for target in targets or known:
+        grown = ROOT / "build" / "fuzz-corpus" / target
+        found = ROOT / "build" / "fuzz-found" / target
+        for path in (grown, found):
+            path.mkdir(parents=True, exist_ok=True)
+        words = [sys.executable, "-m", "tests.fuzz.guided", target, f"-max_total_time={seconds}", "-max_len=4096"]
+        words += [
+            "-timeout=20",
+            "-rss_limit_mb=4096",
+            "-verbosity=0",
+            "-print_final_stats=1",
+            f"-artifact_prefix={found}/",
+        ]
+        done = subprocess.run(
+            [*words, str(grown), str(place / "tests" / "fuzz" / "corpus" / target)],
+            cwd=place,
+            env=env,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        stats = dict(line.removeprefix("stat::").split(":", 1) for line in done.stderr.splitlines() if "stat::" in line)
+        runs = stats.get("number_of_executed_units", "?").strip()
+        print(f"{target}: {runs} inputs, {'no finding' if not done.returncode else 'FAILED'}", flush=True)
+        if done.returncode:
+            failed.append(target)
+            print(done.stdout[-4000:], done.stderr[-12_000:], sep="")
+    if failed:
+        print(
+            f"found by: {', '.join(failed)}; inputs are in build/fuzz-found: each becomes a file of the corpus",
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
+
+
 SUITES = {
     "asan": [],
     # What starts processes of its own cannot be traced from here; it would only take time.
@@ -145,11 +202,16 @@ SUITES = {
 def main() -> int:
     """Copy, build, run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("asan", "cover"))
-    parser.add_argument("suite", nargs="*", help="arguments of pytest; default: what the kind can judge")
+    parser.add_argument("kind", choices=("asan", "cover", "fuzz"))
+    parser.add_argument(
+        "suite", nargs="*", help="arguments of pytest, or targets to fuzz; default: all that can be judged"
+    )
+    parser.add_argument("--seconds", type=int, default=20, help="of fuzzing, for each target")
     args, more = parser.parse_known_args()
-    suite = [*args.suite, *more] or SUITES[args.kind]
     place = copy_tree(args.kind)
+    if args.kind == "fuzz":
+        return fuzz(place, args.seconds, args.suite)
+    suite = [*args.suite, *more] or SUITES[args.kind]
     return asan(place, suite) if args.kind == "asan" else cover(place, suite)
 
 
