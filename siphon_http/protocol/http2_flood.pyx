@@ -8,36 +8,36 @@ from libc.string cimport memset
 
 __all__ = ["flood_limit"]
 
-# In the order of FloodKind. The bounds leave room for a browser that gives up a page full of streams twice, for
-# clients that measure their bandwidth with a PING for every read, and for one priority signal with each request.
-cdef double[8] BOUND = [400, 1000, 100, 2000, 500, 4000, 1000, 2000]
-cdef double[8] PER_SECOND = [40, 100, 10, 500, 50, 1000, 100, 100]      # what a second takes off
+# In the order of FloodKind. The bounds leave room for a browser that gives up a page full of streams twice, and for
+# what polite clients send with each request: a PING for every read, a priority signal, content in small pieces, new
+# windows of the stream and the connection. Resets are forgiven slowly: an attacker has answers, too.
+cdef double[9] BOUND = [400, 1000, 100, 2000, 500, 4000, 1000, 2000, 600]
+cdef double[9] PER_SECOND = [40, 100, 10, 500, 50, 1000, 100, 100, 60]      # what a second takes off
+cdef double[9] PER_ANSWER = [0.25, 1, 0, 4, 1, 2, 1, 0, 1]                  # ... an answer
+cdef double[9] PER_FRAME = [0, 0, 0, 0, 0, 2, 0, 0, 0]                      # ... a frame of content
 
 # By frame type.
-cdef int[9] KINDS = [FLOOD_SMALL_DATA, FLOOD_UNKNOWN, FLOOD_PRIORITY, FLOOD_RESET, FLOOD_SETTINGS, FLOOD_UNKNOWN,
-                     FLOOD_PING, FLOOD_UNKNOWN, FLOOD_WINDOW]
+cdef int[10] KINDS = [FLOOD_SMALL_DATA, FLOOD_UNKNOWN, FLOOD_PRIORITY, FLOOD_RESET, FLOOD_SETTINGS, FLOOD_UNKNOWN,
+                      FLOOD_PING, FLOOD_UNKNOWN, FLOOD_WINDOW, FLOOD_BLOCK]
 
 
-cdef bint flood_counts(FloodMeter* meter, int kind, double now) noexcept nogil:
-    """Count one of `kind`; see the header file."""
+cdef bint flood_counts(FloodMeter* meter, int kind, double now, double amount) noexcept nogil:
+    """Count `amount` of `kind`; see the header file."""
+    cdef double done = meter.answers * PER_ANSWER[kind] + meter.frames * PER_FRAME[kind]
+    meter.level[kind] -= done - meter.done[kind]
+    meter.done[kind] = done
     if now > meter.at[kind]:
         meter.level[kind] -= (now - meter.at[kind]) * PER_SECOND[kind]
-        if meter.level[kind] < 0:
-            meter.level[kind] = 0
         meter.at[kind] = now
-    meter.level[kind] += 1
+    if meter.level[kind] < 0:
+        meter.level[kind] = 0
+    meter.level[kind] += amount
     return meter.level[kind] > BOUND[kind]
-
-
-cdef void flood_forgives(FloodMeter* meter, int kind) noexcept nogil:
-    """Take one off; see the header file."""
-    if meter.level[kind] >= 1:
-        meter.level[kind] -= 1
 
 
 cdef int flood_kind(int frame) noexcept nogil:
     """Return the kind of a frame type; see the header file."""
-    return KINDS[frame] if 0 <= frame < 9 else FLOOD_UNKNOWN
+    return KINDS[frame] if 0 <= frame < 10 else FLOOD_UNKNOWN
 
 
 def flood_limit(int kind, double seconds=0.0, int count=1000000):
@@ -51,6 +51,6 @@ def flood_limit(int kind, double seconds=0.0, int count=1000000):
         raise ValueError(f"there is no kind {kind}")
     memset(&meter, 0, sizeof(FloodMeter))
     for i in range(1, count + 1):
-        if flood_counts(&meter, kind, 1.0 + seconds * i):
+        if flood_counts(&meter, kind, 1.0 + seconds * i, 1):
             return i
     return count + 1

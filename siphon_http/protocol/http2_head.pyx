@@ -178,17 +178,40 @@ cdef Request build_request(HeaderBlock block, bint ended, Http2Head* head):
     request.fields = block.fields
     request.fields_end = block.size
     request.expects = block.expects and not ended
-    if block.bad_expect:
-        _refuse(head, 417, b"expectation failed")
-    elif block.target == block.target_end:
-        _refuse(head, 501, b"CONNECT is not implemented")
-    elif block.bad_target:
-        _refuse(head, 400, b"the target has a character that it must not have")
-    elif block.has_authority() and not _is_authority(
-            block.data + block.authority, block.authority_end - block.authority) \
-            or not block.has_authority() and not _is_authority(block.data + block.host, block.host_end - block.host):
-        _refuse(head, 400, b"the authority is malformed")
+    _judge(block, head)
     return request
+
+
+cdef inline int _judge(HeaderBlock block, Http2Head* head) noexcept:
+    """Note why a well-formed request is not served, if it is not."""
+    cdef Py_ssize_t begin = block.host
+    cdef Py_ssize_t end = block.host_end
+    if block.has_authority():
+        begin, end = block.authority, block.authority_end
+    if block.bad_expect:
+        return _refuse(head, 417, b"expectation failed")
+    if block.target == block.target_end:
+        return _refuse(head, 501, b"CONNECT is not implemented")
+    if block.bad_target:
+        return _refuse(head, 400, b"the target has a character that it must not have")
+    if not _is_authority(block.data + begin, end - begin):
+        return _refuse(head, 400, b"the authority is malformed")
+    return 0
+
+
+cdef bytes answer_content(Response response, bint is_head, Py_ssize_t* length):
+    """Return what is sent of an answer's content (RFC 9110, 6.4.1); see the header file."""
+    cdef bytes content = <bytes> response.content
+    cdef int status = response._status
+    length[0] = 0 if content is None else PyBytes_GET_SIZE(content)
+    if status == 204 or status == 304:
+        length[0] = -1
+        return None
+    if status == 205:
+        length[0] = 0
+    elif is_head and length[0] == 0 and response.declared > 0:
+        length[0] = response.declared
+    return None if is_head or length[0] == 0 else content
 
 
 cdef list answer_fields(Response response, Py_ssize_t length, bytes date):

@@ -106,10 +106,8 @@ cdef class Http2Hot(Http2Bounds):
             self.send_window += more
         elif stream.send_window + more > LAST_STREAM:
             self._reset(stream, FLOW_CONTROL_ERROR)
-            if flood_counts(&self.meter, FLOOD_RESET, self.now):
-                self._terminate(ENHANCE_YOUR_CALM, False)
-            else:
-                stream._lose(True)
+            stream._lose(True)
+            self._blame()
         else:
             stream.send_window += more
             self._enqueue(stream)
@@ -192,7 +190,7 @@ cdef class Http2Hot(Http2Bounds):
         return stream._ask() if stream.owes_continue else 0
 
     cdef int _reject(self, int id, int code, bint hot) except -1:
-        """Reset a stream for what the peer did; a peer that makes us do so too often has to go (CVE-2025-8671)."""
+        """Reset a stream for what the peer did."""
         if hot:
             self._put_number(RST_STREAM, id, code)
             self._note_closed(id, CLOSED_BY_RESET)
@@ -202,7 +200,11 @@ cdef class Http2Hot(Http2Bounds):
                 self._collect()
             except ProtocolError:
                 pass        # it is closed: the answer was complete, and so was the request
-        if flood_counts(&self.meter, FLOOD_RESET, self.now):
+        return self._blame()
+
+    cdef int _blame(self) except -1:
+        """The peer made us reset a stream; one that makes us do so too often has to go (CVE-2025-8671)."""
+        if flood_counts(&self.meter, FLOOD_RESET, self.now, 1):
             return self._terminate(ENHANCE_YOUR_CALM, False)
         return 0
 

@@ -15,6 +15,8 @@ cdef class Http2ServerConnection(Http2Hot):
     cdef bint in_block                    # a field block has begun and not ended: only CONTINUATION may come
     cdef int continuations                # CONTINUATION frames of that block
     cdef Py_ssize_t block_bytes           # bytes of that block
+    cdef int spent                        # frames handled in this turn, those of h2 counted as what they cost
+    cdef readonly bint has_more           # the turn is over, and frames may be left: call `receive_data` again, with b""
     cdef bint held                        # the owner was asked to stop reading
     cdef bint ended                       # the peer has sent its last byte (half-closed)
     cdef bint warned                      # a first GOAWAY is sent; the last one follows

@@ -27,7 +27,7 @@ from siphon_http._core.header_block cimport BLOCK_DONE
 from siphon_http._core.headers cimport OutBuffer
 from siphon_http._core.hpack cimport Decoder
 from siphon_http._core.message cimport Request, plain_response
-from siphon_http.protocol.http2_flood cimport FLOOD_RESET, FLOOD_STRAY, FloodMeter, flood_counts, flood_kind
+from siphon_http.protocol.http2_flood cimport FLOOD_STRAY, FloodMeter, flood_counts, flood_kind
 from siphon_http.protocol.http2_head cimport FieldDecoder
 from siphon_http.protocol.http2_hot cimport Http2Hot
 from siphon_http.protocol.http2_judge cimport (
@@ -44,6 +44,8 @@ cdef bytes CLIENT_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 cdef Py_ssize_t QUEUE_BYTES = 65536     # raw bytes kept while the transport is full
 cdef Py_ssize_t SMALL_BYTES = 64        # DATA with less content is worth counting
 cdef int BLOCK_FRAMES = 60              # CONTINUATION frames of one field block; h2 has a limit just above
+cdef int TURN_COST = 1024               # frames handled in one turn; other connections come in between
+cdef int JUDGE_COST = 7                 # frames that one costs which h2 has to see
 cdef bytes DRAIN_PING = b"draining"
 
 
@@ -120,12 +122,14 @@ cdef class Http2ServerConnection(Http2Hot):
             return 0
         self.pumping = True
         try:
-            while not self.full and self.state != Http2State.CLOSED and self._read_frame():
+            self.spent = 0
+            while not self.full and self.state != Http2State.CLOSED and self.spent < TURN_COST and self._read_frame():
                 if self._is_much():
                     self._flush(False)
+            self.has_more = self.spent >= TURN_COST
             del self.inbox[:self.at]
             self.at = 0
-            if self.ended and not self.full:
+            if self.ended and not self.full and not self.has_more:
                 for stream in list(self.streams.values()):
                     if not stream.complete:
                         stream._break(CANCEL)
@@ -142,8 +146,8 @@ cdef class Http2ServerConnection(Http2Hot):
         return self._after()
 
     cdef int _hold(self) except -1:
-        """Stop reading while the transport takes nothing and much waits here, and go on when it does."""
-        cdef bint stop = self.full and PyByteArray_GET_SIZE(self.inbox) >= QUEUE_BYTES
+        """Stop reading while much waits here and cannot be handled, and go on when it can."""
+        cdef bint stop = (self.full or self.has_more) and PyByteArray_GET_SIZE(self.inbox) >= QUEUE_BYTES
         if stop != self.held:
             self.held = stop
             self.sink.hold(stop)
@@ -189,6 +193,7 @@ cdef class Http2ServerConnection(Http2Hot):
         if not self.greeted and (kind != SETTINGS or flags & FLAG_ACK):
             return self._terminate(PROTOCOL_ERROR, False)
         self.greeted = True
+        self.spent += 1
         if self._is_flood(kind, flags, id, data, size):
             return self._terminate(ENHANCE_YOUR_CALM, False)
         if not self.in_block and self._read_hot(kind, flags, id, data, size):
@@ -216,6 +221,7 @@ cdef class Http2ServerConnection(Http2Hot):
             elif kind == WINDOW_UPDATE and size == 4:
                 # Its first bit is reserved: no matter what it is (RFC 9113, 6.9).
                 frame = frame[:FRAME_HEAD] + bytes((frame[FRAME_HEAD] & 0x7f,)) + frame[FRAME_HEAD + 1:]
+        self.spent += JUDGE_COST
         self._lend()
         try:
             events = self.connection.receive_data(frame)
@@ -228,19 +234,21 @@ cdef class Http2ServerConnection(Http2Hot):
     cdef bint _is_flood(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size):
         """Count a frame; tell whether there were too many of its kind."""
         if kind == HEADERS:
-            return False
+            return id <= <unsigned int> self.highest_stream and id not in self.streams \
+                and flood_counts(&self.meter, FLOOD_STRAY, self.now, 1)
         if kind == CONTINUATION:
             self.continuations += 1
             self.block_bytes += size
-            return self.continuations > BLOCK_FRAMES or self.block_bytes > 2 * self.max_header_bytes + FRAME_BYTES
-        if kind == DATA:
+            if self.continuations > BLOCK_FRAMES or self.block_bytes > 2 * self.max_header_bytes + FRAME_BYTES:
+                return True
+        elif kind == DATA:
             if flags & FLAG_PADDED and size:
                 size -= 1 + <unsigned char> data[0]
             if id not in self.streams:
-                return flood_counts(&self.meter, FLOOD_STRAY, self.now)
+                return flood_counts(&self.meter, FLOOD_STRAY, self.now, 1)
             if size >= SMALL_BYTES or flags & FLAG_END_STREAM:
                 return False
-        return flood_counts(&self.meter, flood_kind(kind), self.now)
+        return flood_counts(&self.meter, flood_kind(kind), self.now, 1 + size // 96 if kind == SETTINGS else 1)
 
     cdef int _events(self, list events) except -1:
         """Act on what h2 made of a frame."""
@@ -256,9 +264,9 @@ cdef class Http2ServerConnection(Http2Hot):
                     self._drain_now()
             elif kind is RemoteSettingsChanged:
                 self._settings()
-            elif kind is StreamReset and not event.remote_reset and flood_counts(&self.meter, FLOOD_RESET, self.now):
-                return self._terminate(ENHANCE_YOUR_CALM, False)
             else:
+                if kind is StreamReset and not event.remote_reset:
+                    self._blame()
                 stream = <Http2Stream> self.streams.get(getattr(event, "stream_id", 0))
                 if stream is None:
                     continue
@@ -369,7 +377,7 @@ cdef class Http2ServerConnection(Http2Hot):
         if not self.streams and self.state != Http2State.CLOSED:
             if self.state == Http2State.DRAINING:
                 return self._close()
-            if self.leaving or self.ended and not self.full:
+            if self.leaving or self.ended and not self.full and not self.has_more:
                 return self._drain_now()
         return 0
 

@@ -40,6 +40,7 @@ cdef class Http2Flow(Http2Link):
     cdef int _settle(self) except -1
     cdef bint _has_room(self) except -1
     cdef int _release(self) except -1
+    cdef int _blame(self) except -1
     cdef int _owe(self, Py_ssize_t size) except -1
     cdef int _send(self) except -1
     cdef Py_ssize_t _window(self, Http2Stream stream) except? -1

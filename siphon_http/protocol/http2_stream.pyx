@@ -16,8 +16,7 @@ from siphon_http.errors import LocalProtocolError, RemoteProtocolError
 
 from siphon_http._core.body cimport BodyAccumulator
 from siphon_http._core.message cimport Request, Response, plain_response
-from siphon_http.protocol.http2_flood cimport FLOOD_RESET, FLOOD_WINDOW, flood_forgives
-from siphon_http.protocol.http2_head cimport answer_fields
+from siphon_http.protocol.http2_head cimport answer_content, answer_fields
 from siphon_http.protocol.http2_judge cimport (
     DATA, FLAG_END_STREAM, FRAME_BYTES, FRAME_HEAD, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, RST_STREAM,
 )
@@ -108,8 +107,7 @@ cdef class Http2Flow(Http2Link):
             self._collect()
         self.sent_bytes += size
         if size >= USEFUL_BYTES:
-            flood_forgives(&self.meter, FLOOD_WINDOW)       # one of the stream
-            flood_forgives(&self.meter, FLOOD_WINDOW)       # and one of the connection
+            self.meter.frames += 1
         stream.moved = True
         if last:
             return self._sent(stream)
@@ -155,7 +153,7 @@ cdef class Http2Flow(Http2Link):
     cdef int _sent(self, Http2Stream stream) except -1:
         """END_STREAM is sent: what the client still has to send is not wanted (RFC 9113, 8.1)."""
         stream.finished = True
-        flood_forgives(&self.meter, FLOOD_RESET)
+        self.meter.answers += 1
         if not stream.complete:
             self._reset(stream, NO_ERROR)
         return self._drop(stream)
@@ -172,6 +170,10 @@ cdef class Http2Flow(Http2Link):
 
     cdef int _relieve(self) except -1:
         """Less is buffered, or another is the oldest."""
+        return 0
+
+    cdef int _blame(self) except -1:
+        """The peer made us reset a stream: see http2_hot."""
         return 0
 
     cdef bint _has_room(self) except -1:
@@ -342,21 +344,8 @@ cdef class Http2Stream(Http2Output):
 
     cdef int _answer(self, Response response) except -1:
         """Send a whole answer, ours or the handler's, and end the exchange."""
-        cdef bytes content = <bytes> response.content
-        cdef Py_ssize_t length = 0 if content is None else PyBytes_GET_SIZE(content)
-        cdef int status = response._status
-        if status == 204 or status == 304:
-            length = -1
-            content = None
-        elif status == 205:
-            length = 0
-            content = None
-        elif self.request.is_head:
-            if length == 0 and response.declared > 0:
-                length = response.declared
-            content = None
-        if content is not None and length == 0:
-            content = None
+        cdef Py_ssize_t length
+        cdef bytes content = answer_content(response, self.request.is_head, &length)
         self.flow._write_head(self, response, length, content is None)
         self.answered = True
         self.due = 0
@@ -383,8 +372,7 @@ cdef class Http2Stream(Http2Output):
         flow.send_window -= length
         flow.sent_bytes += length
         if length >= USEFUL_BYTES:
-            flood_forgives(&flow.meter, FLOOD_WINDOW)
-            flood_forgives(&flow.meter, FLOOD_WINDOW)
+            flow.meter.frames += 1
         return True
 
     cdef int start(self, Request request, Response response, Py_ssize_t length) except -1:
@@ -470,7 +458,8 @@ cdef class Http2Stream(Http2Output):
     cdef int _break(self, int code) except -1:
         """Reset the stream: nothing more is sent or taken."""
         self.flow._reset(self, code)
-        return self._lose(code != INTERNAL_ERROR)
+        self._lose(code != INTERNAL_ERROR)
+        return self.flow._blame() if code == PROTOCOL_ERROR else 0
 
     cdef int _lose(self, bint abandoned) except -1:
         """The stream is closed without its answer, whoever did it; abandoned: not we."""

@@ -13,6 +13,7 @@ cdef class Http2Connection(AcceptedConnection):
     cdef double look_due                 # when to look at the streams: at their time-outs, and whether there are any
     cdef double grace_due                # when a client that was told of the end has had its time to take note; 0 = none
     cdef double active_at                # when the last request came, or something was written while there were streams
+    cdef bint has_turn                   # the loop will call us for frames that one turn has left
     cdef bint told                       # `drain` has begun
 
     cdef int _begin(self, object transport, double due) except -1

@@ -173,10 +173,18 @@ cdef class Http2Connection(AcceptedConnection):
             self.drain()
         return self._set_due()
 
+    def _next_turn(self):
+        """Handle the frames that the last turn has left."""
+        self.has_turn = False
+        self.data_received(b"")
+
     cdef int _go_on(self, double now) except -1:
         """Something has arrived or left: see what is waited for now."""
         if self.phase >= PHASE_CLOSING:
             return 0
+        if self.protocol.has_more and not self.has_turn:
+            self.has_turn = True
+            self.endpoint.state.loop.call_soon(self._next_turn)
         if self.endpoint.draining and not self.told:
             self.drain()
         if self.phase >= PHASE_CLOSING:

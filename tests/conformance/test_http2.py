@@ -23,20 +23,12 @@ from .wire import PING, Wire, exchange, request
 SCRIPT = """
 from siphon import http
 
-LARGE = bytes(1048576)
-
 
 @http.route("/", methods=["GET", "POST"])
 async def root(req):
     return http.Response(body=req.body() or b"hello there")
-
-
-@http.route("/large")
-async def large(req):
-    return http.Response(body=LARGE)
 """
 SETTINGS = bytes.fromhex("000000040000000000")
-CALM = 11
 
 
 @pytest.fixture(scope="module")
@@ -270,74 +262,7 @@ def test_h2spec(simple: Server, name: str, failed: int) -> None:
         assert "Sends invalid connection preface" in done.stdout[done.stdout.index("Failures:") :]
 
 
-# ---- floods, and the end
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
-
-
-GET = bytes.fromhex("828487") + b"\x41\x01t"
-SLEEP = bytes.fromhex("8287") + b"\x41\x01t" + b"\x04\x0a/sleep/500"
-FLOODS = {
-    "rapid reset": lambda n: frame(1, 5, 2 * n + 1, SLEEP) + frame(3, 0, 2 * n + 1, b"\0\0\0\x08"),
-    "PING": lambda n: frame(6, 0, 0, bytes(8)),
-    "SETTINGS": lambda n: SETTINGS,
-    "empty DATA": lambda n: (
-        b"" if n else frame(1, 4, 1, bytes.fromhex("838487") + b"\x41\x01t") + frame(0, 0, 1) * 5000
-    ),
-    "CONTINUATION": lambda n: frame(9, 0, 1, b"") if n else frame(1, 0, 1, GET),
-    "WINDOW_UPDATE": lambda n: frame(8, 0, 0, b"\0\0\0\x01"),
-    "unknown frames": lambda n: frame(200, 0, 0, b"x"),
-}
-
-
-def goaways(data: bytes) -> list[int]:
-    """Return the error codes of the GOAWAY frames."""
-    codes = []
-    while len(data) >= 9:
-        if data[3] == 7:
-            codes.append(int.from_bytes(data[13:17], "big"))
-        data = data[9 + int.from_bytes(data[:3], "big") :]
-    return codes
-
-
-@pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_is_ended_and_hurts_nobody_else(main: Server, name: str) -> None:
-    before = main.rss_kib()
-    with http2(main["plain"]) as polite:
-        polite.get("/")
-        with Wire(main["plain"]) as raw:
-            raw.send(PREFACE + SETTINGS)
-            for part in range(10):
-                try:
-                    raw.send(b"".join(FLOODS[name](n) for n in range(part * 1000, part * 1000 + 1000)))
-                except OSError:
-                    break
-                began = time.monotonic()
-                assert polite.get("/").body == b"ok"
-                assert time.monotonic() - began < 1
-            while raw.fill():
-                pass
-            assert raw.was_reset or goaways(raw.buffer) == [CALM]
-        assert polite.get("/").body == b"ok"
-    assert main.rss_kib() - before < 16 * 1024
-
-
-def test_streams_without_window_stay_small(simple: Server) -> None:
-    """What waits is the handlers' own bytes objects, here one for all of them."""
-    with http2(simple["plain"]) as wire:
-        wire.get("/large")
-    before = simple.rss_kib()
-    with http2(simple["plain"], takes=False) as wire:
-        wire.client.h2.update_settings({4: 0})
-        wire.flush()
-        for _ in range(100):
-            wire.client.ask("/large")
-        wire.flush()
-        with http2(simple["plain"]) as other:
-            assert other.get("/").body == b"hello there"
-        assert simple.rss_kib() - before < 16 * 1024
+# ---- the end
 
 
 def test_drain_says_goodbye_and_lets_streams_finish(tmp_path: Path) -> None:

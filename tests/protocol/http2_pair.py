@@ -167,6 +167,8 @@ class Pair:
             data = self.client.data_to_send()
             if data:
                 self.server.receive_data(data, self.now)
+            while self.server.has_more:
+                self.server.receive_data(b"", self.now)
             back = b"".join(self.owner.writes[self.owner.taken :])
             self.owner.taken = len(self.owner.writes)
             if not data and not back:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hpack import Encoder
 from hypothesis import given, settings
@@ -13,6 +11,7 @@ from siphon_http._core.message import Request, Response
 from siphon_http.protocol.http2_flood import flood_limit
 from siphon_http.protocol.http2_head import read_request
 from siphon_http.testing import ExchangeDriver
+from tests.http2_floods import FLOODS, head
 from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, echo, fields, frame, frames, keep
 
 PROTOCOL_ERROR, REFUSED_STREAM, CALM = 1, 7, 11
@@ -279,7 +278,7 @@ def test_an_overlong_frame_is_refused_by_its_head() -> None:
 def test_settings_that_nobody_knows_are_not_kept_and_the_encoders_table_is_bounded() -> None:
     pair = Pair()
     known = len(pair.server.connection.remote_settings)
-    many = b"".join(n.to_bytes(2, "big") + bytes(4) for n in range(100, 2700))
+    many = b"".join(n.to_bytes(2, "big") + bytes(4) for n in range(100, 600))
     pair.raw(frame(4, 0, 0, many) + frame(4, 0, 0, b"\0\1\xff\xff\xff\xff"))
     assert len(pair.server.connection.remote_settings) == known
     assert pair.server.connection.encoder.header_table_size == 4096
@@ -289,51 +288,51 @@ def test_settings_that_nobody_knows_are_not_kept_and_the_encoders_table_is_bound
 # ---- floods
 
 
-def opened(n: int) -> bytes:
-    """Return a request on the n-th stream."""
-    return frame(1, 5, 2 * n + 1, b"\x82\x86\x84\x41\x01x")
-
-
-FLOODS: dict[str, Callable[[int], bytes]] = {
-    "rapid reset": lambda n: opened(n) + frame(3, 0, 2 * n + 1, b"\0\0\0\x08"),
-    "window overflow": lambda n: opened(n) + frame(8, 0, 2 * n + 1, b"\x7f\xff\xff\xff"),
-    "DATA after the end": lambda n: opened(n) + frame(0, 0, 2 * n + 1, b"x" * 100),
-    "HEADERS after the end": lambda n: opened(n) + frame(1, 5, 2 * n + 1, b"\x82"),
-    "malformed requests": lambda n: frame(1, 5, 2 * n + 1, b"\x82"),
-    "streams beyond the limit": opened,
-    "PING": lambda n: frame(6, 0, 0, bytes(8)),
-    "PING acknowledgements": lambda n: frame(6, 1, 0, bytes(8)),
-    "SETTINGS": lambda n: SETTINGS,
-    "SETTINGS acknowledgements": lambda n: frame(4, 1, 0),
-    "empty DATA": lambda n: (frame(1, 4, 1, b"\x83\x86\x84\x41\x01x") if n == 0 else b"") + frame(0, 0, 1),
-    "padding": lambda n: (frame(1, 4, 1, b"\x83\x86\x84\x41\x01x") if n == 0 else b"") + frame(0, 8, 1, b"\xff" + bytes(255)),
-    "DATA on a closed stream": lambda n: (opened(0) + frame(3, 0, 1, bytes(4)) if n == 0 else b"") + frame(0, 0, 1, b"x" * 99),
-    "PRIORITY": lambda n: frame(2, 0, 2 * n + 1, bytes(5)),
-    "WINDOW_UPDATE": lambda n: frame(8, 0, 0, b"\0\0\0\1"),
-    "unknown frames": lambda n: frame(200, 0, 0),
-    "CONTINUATION": lambda n: frame(9, 0, 1) if n else frame(1, 0, 1),
-    "large CONTINUATION": lambda n: frame(9 if n else 1, 0, 1, b"\x82" * 16000),
-}  # fmt: skip
+def answer(driver: ExchangeDriver, request: Request) -> None:
+    """Answer at once, or not at all."""
+    if request.path == "/":
+        driver.respond(request, Response(body=b"hello"))
 
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_ends_the_connection(name: str) -> None:
-    owner = Owner(keep)
-    owner.connection.receive_data(PREFACE + SETTINGS, 100.0)
-    for n in range(10_000):
-        owner.connection.receive_data(FLOODS[name](n), 100.0)
-        if owner.connection.state == 3:
+    flood = FLOODS[name]
+    owner = Owner(answer)
+    server = owner.connection
+    server.receive_data(PREFACE + SETTINGS, 100.0)
+    for n in range(5000 if flood.code is not None else 1000):
+        server.receive_data(flood.each(n), 100.0)
+        if server.state == 3:
             break
+    if flood.code is None:
+        assert server.state == 1 and owner.names.count("request_ended") == 1000
+        return
     assert n < 4500
     last = [one for one in frames(owner.written) if one[0] == 7][-1]
-    assert int.from_bytes(last[3][4:8], "big") == CALM
+    assert int.from_bytes(last[3][4:8], "big") == flood.code
     assert owner.names[-2:] == ["refused", "close"]
     ends = owner.names.count("request_ended") + owner.names.count("request_abandoned")
     assert owner.names.count("head_received") == ends
-    assert len(owner.written) < 60_000
+    assert len(owner.written) < 100_000
 
 
-@pytest.mark.parametrize("kind", range(8))
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_in_one_read_ends_as_it_does_in_many(name: str) -> None:
+    """However much has come at once, no turn is longer than what another client can wait."""
+    flood = FLOODS[name]
+    owner = Owner(answer)
+    owner.connection.receive_data(PREFACE + SETTINGS, 100.0)
+    owner.connection.receive_data(b"".join(flood.each(n) for n in range(4500)), 100.0)
+    turns = 1
+    while owner.connection.has_more and owner.connection.state != 3:
+        assert owner.names.count("head_received") <= 1024 * turns
+        owner.connection.receive_data(b"", 100.0)
+        turns += 1
+    assert owner.connection.state == (3 if flood.code is not None else 1)
+    assert flood.code is not None or (turns > 4 and owner.names.count("request_ended") == 4500)
+
+
+@pytest.mark.parametrize("kind", range(9))
 def test_a_slow_trickle_is_no_flood(kind: int) -> None:
     at_once = flood_limit(kind)
     assert 100 <= at_once <= 4001
@@ -350,6 +349,18 @@ def test_a_busy_polite_client_is_no_flood() -> None:
     assert not pair.is_closed()
 
 
+def test_what_comes_with_each_request_of_a_busy_client_is_no_flood() -> None:
+    """A priority signal, two small pieces of content, new windows of both kinds, a PING."""
+    owner = Owner(always(body=b"x"))
+    owner.connection.receive_data(PREFACE + SETTINGS, 100.0)
+    for id in range(1, 10_001, 2):
+        request = frame(1, 4, id, head("/", b"\x83")) + frame(0, 0, id, b"x") + frame(0, 1, id)
+        more = frame(16, 0, 0, b"\0\0\0\1u=1") + frame(2, 0, id, bytes(5)) + frame(6, 0, 0, bytes(8))
+        updates = frame(8, 0, 0, b"\0\0\0\1") + frame(8, 0, id, b"\0\0\0\1")
+        owner.connection.receive_data(more + request + updates, 100.0)
+    assert owner.connection.state == 1 and owner.names.count("request_received") == 5000
+
+
 def test_the_client_may_give_up_a_page_full_of_streams() -> None:
     pair = Pair(lambda driver, request: pending.append((driver, request)))
     pending: list[tuple[ExchangeDriver, Request]] = []
@@ -363,3 +374,12 @@ def test_the_client_may_give_up_a_page_full_of_streams() -> None:
             driver.respond(request, Response())
         pending.clear()
     assert not pair.is_closed() and pair.server.abandoned == 0
+
+
+def test_content_beyond_a_window_ends_the_connection() -> None:
+    owner = Owner(keep, streams=True)
+    owner.connection.receive_data(
+        PREFACE + SETTINGS + frame(1, 4, 1, head("/", b"\x83")) + frame(0, 0, 1, bytes(16384)) * 5
+    )
+    last = [one for one in frames(owner.written) if one[0] == 7][-1]
+    assert last[3][4:8] == b"\0\0\0\3" and owner.names[-3:] == ["request_abandoned", "refused", "close"]
