@@ -21,6 +21,7 @@ from siphon_http._core.exchange cimport Exchange, Handler
 from siphon_http._core.message cimport Request, Response, answer_405, plain_response
 from siphon_http._core.router cimport Leaf, Router
 from siphon_http._core.urldecode cimport canonical_path, is_plain, is_valid_path
+from siphon_http.dispatch_routes cimport KIND_ASYNC, KIND_DIRECT, KIND_THREAD, Entry, Step
 from siphon_http.dispatch_streams cimport ContentStream, close_unused
 from siphon_http.task cimport Runner
 from siphon_http.threads cimport Job, ThreadPool
@@ -31,34 +32,6 @@ log = logging.getLogger("siphon_http.handler")
 
 cdef double SLOW_SECONDS = 0.1          # a handler that holds the loop longer is logged
 cdef double SLOW_SAID_EVERY = 60.0
-
-@cython.final
-cdef class Step:
-    """One middleware, made ready."""
-
-    def __init__(self, middleware):
-        self.function = middleware.function
-        self.wraps = middleware.wraps
-        self.blocking = middleware.blocking
-        self.where = middleware.where
-
-
-@cython.final
-cdef class Entry:
-    """One route, made ready: what a request that matched it needs to know."""
-
-    def __init__(self, route, tuple steps):
-        self.pattern = route.pattern.text
-        self.names = route.pattern.names
-        self.handler = route.handler
-        self.where = route.where
-        self.own_kind = KIND_ASYNC if route.is_async else KIND_THREAD if route.blocking else KIND_DIRECT
-        self.kind = KIND_CHAIN if steps else self.own_kind
-        self.steps = steps
-        self.cap = -1 if route.max_body_bytes is None else route.max_body_bytes
-        self.timeout_ms = route.timeout_ms or 0
-        self.stream = route.stream
-        self.finishes = route.on_disconnect == "finish"
 
 
 @cython.final
@@ -99,6 +72,16 @@ cdef class Dispatcher(Handler):
 
     # ---- Handler
 
+    cdef int batch_began(self, double now) except -1:
+        """Let coroutines share a task, one after the other (see Handler)."""
+        self.now = now
+        return self.runner.begin_batch()
+
+    cdef int batch_ended(self) except -1:
+        """Leave it (see Handler)."""
+        self.now = 0
+        return self.runner.end_batch()
+
     cdef Py_ssize_t accept(self, Request request, Py_ssize_t limit) except -1:
         """Find the route (see Handler). What has none is answered at once, without waiting for its content."""
         cdef const char* path = PyBytes_AS_STRING(request.head) + request.path
@@ -134,12 +117,15 @@ cdef class Dispatcher(Handler):
     cdef int dispatch(self, Exchange exchange, Request request) except -1:
         """Answer `request` (see Handler)."""
         cdef Entry entry = <Entry> request.entry
-        cdef double begun
+        cdef double begun = self.now
+        cdef double ended
         if entry is None:
             return self._unmatched(exchange, request)
         if entry.kind == KIND_THREAD:
             return self._thread(exchange, request, entry)
-        begun = monotonic()
+        self.now = 0        # a handler takes its time
+        if begun == 0:
+            begun = monotonic()
         if entry.stream:
             request.stream_source = ContentStream.__new__(ContentStream, exchange, request, self.loop)
         if entry.kind == KIND_DIRECT:
@@ -156,9 +142,11 @@ cdef class Dispatcher(Handler):
             self._coroutine(exchange, request, coroutine, context)
             if entry.stream and request.running is None:
                 request.stream_source = None    # a cycle
-        begun = monotonic() - begun
-        if begun > SLOW_SECONDS:
-            self._slow(f"{request.method} {entry.pattern}", entry.where, begun)
+        ended = monotonic()
+        if self.runner.is_batching:
+            self.now = ended
+        if ended - begun > SLOW_SECONDS:
+            self._slow(f"{request.method} {entry.pattern}", entry.where, ended - begun)
         return 0
 
     cdef int cancel(self, Request request, bint gone) except -1:
@@ -196,6 +184,7 @@ cdef class Dispatcher(Handler):
 
     cdef int _direct(self, Exchange exchange, Request request, Entry entry) except -1:
         """Call a plain function here and now, in its own context."""
+        self.runner.leave()
         context = PyContext_CopyCurrent()
         PyContext_Enter(context)
         try:
@@ -226,6 +215,7 @@ cdef class Dispatcher(Handler):
 
     cdef Response _busy(self, Request request, Entry entry):
         """Return the answer to what gets no thread."""
+        self.runner.leave()
         log.warning("%s %s: 503, no thread is free and %d calls may wait for one", request.method, entry.pattern,
                     self.pool.queue_max)
         return plain_response(503, b"too many requests wait for a thread")
@@ -257,10 +247,10 @@ cdef class Dispatcher(Handler):
             return self._failed(exchange, request, HandlerError(
                 f"{_name(entry.handler)} ({entry.where}) returned {_article(value)} instead of http.Response"))
         response = <Response> value
-        try:
-            response.check_framing(request.is_head)
-        except ValueError as error:
-            return self._failed(exchange, request, error)
+        if response.has_framing():
+            error = _framing_error(request, response)
+            if error is not None:
+                return self._failed(exchange, request, error)
         if not response.streams:
             exchange.respond(request, response)
             return 0
@@ -282,6 +272,7 @@ cdef class Dispatcher(Handler):
 
     cdef int _failed(self, Exchange exchange, Request request, object error) except -1:
         """Answer 500 and log what the script raised; nothing of it is sent."""
+        self.runner.leave()
         if isinstance(error, asyncio.CancelledError) and (self.ending or not exchange.is_open(request)):
             # We cancelled it: because nobody waits for it, or it had its time.
             exchange.respond(request, plain_response(503, b"shutting down"))
@@ -303,6 +294,7 @@ cdef class Dispatcher(Handler):
 
     cdef int _slow(self, str what, str where, double seconds) except -1:
         """Say, at most once a minute, that a handler held the loop."""
+        self.runner.leave()
         cdef double now = monotonic()
         if now - self.slow_said < SLOW_SAID_EVERY:
             return 0
@@ -350,6 +342,15 @@ cdef class Dispatcher(Handler):
             self.idle_waiter = None
             self.pool.when_idle(waiter)
         return 0
+
+
+cdef object _framing_error(Request request, Response response):
+    """Return what is wrong with the framing fields that the script set, or None."""
+    try:
+        response.check_framing(request.is_head)
+    except ValueError as error:
+        return error
+    return None
 
 
 @cython.final

@@ -3,6 +3,8 @@
 cimport cython
 from cpython.ref cimport PyObject
 
+from siphon_http.task_resume cimport Resume
+
 # 3.11: asyncio's table of current tasks, with the hash of the loop at hand.
 cdef extern from *:
     """
@@ -22,51 +24,20 @@ cdef extern from *:
 
 cdef extern from *:
     """
-    /* One owner and no weak reference: nobody can tell whether this object is a new one. A negative offset is that of
-       types whose weak references the interpreter manages. */
-    static CYTHON_INLINE int siphon_is_unshared(PyObject *o) {
+    /* No owner but ours and no weak reference: nobody can tell whether this object is a new one. A negative offset is
+       that of types whose weak references the interpreter manages. */
+    static CYTHON_INLINE int siphon_is_unshared(PyObject *o, Py_ssize_t owners) {
         Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
-        return Py_REFCNT(o) == 1 && offset != 0 && *(PyObject **)((char *)o + offset) == NULL;
+        return Py_REFCNT(o) == owners && offset != 0 && *(PyObject **)((char *)o + offset) == NULL;
     }
-    #define siphon_set_am_send(type, take) (((PyTypeObject *)(type))->tp_as_async->am_send = (sendfunc)(take))
     #ifdef Py_GIL_DISABLED
         #define SIPHON_FREE_THREADED 1
     #else
         #define SIPHON_FREE_THREADED 0
     #endif
     """
-    bint is_unshared "siphon_is_unshared" (object thing) noexcept
+    bint is_unshared "siphon_is_unshared" (object thing, Py_ssize_t owners) noexcept
     const bint FREE_THREADED "SIPHON_FREE_THREADED"
-
-
-@cython.final
-cdef class Resume:
-    cdef readonly object coroutine    # the script's coroutine; None while its task is spare
-    cdef object loop                  # the runner's loop
-    cdef object slow                  # Runner.slow
-    cdef object context               # contextvars.Context of all steps; None while spare
-    cdef object numbers               # iterator of the runner: numbers for names that somebody asks for
-    cdef object name                  # str, or None until asked for
-    cdef object pending               # HANDING: what the first step yielded; else None
-    cdef object value                 # ENDED: what the first step returned
-    cdef object error                 # ENDED: what the first step raised, or None
-    cdef int state                    # SPARE, FIRST, HANDING, ENDED or FORWARDING
-    cdef bint is_initialised          # Task.__init__ has run on the task
-    cdef bint is_touched              # the task is no longer as new: never use it again
-    cdef bint is_future               # HANDING: `pending` is a future, yielded by its __await__
-    cdef bint is_cancel_passed        # HANDING: `pending` took a cancel(), the next throw is its echo
-
-    cdef int initialise(self, object task) except -1
-    cdef int pass_cancel(self, object task, object message) except -1
-    cdef int suspend(self, object task, object yielded) except -1
-    cdef object end(self, object task, object value, object error)
-    cdef object report(self)
-    cdef int step(self, object value, PyObject** result) except -1
-    cdef object hand_out(self)
-
-
-cdef extern from *:
-    void set_am_send "siphon_set_am_send" (object type_, int (*take)(Resume, object, PyObject**) except -1) noexcept
 
 
 @cython.final
@@ -82,11 +53,20 @@ cdef class Runner:
     cdef Py_hash_t _loop_hash     # hash of the loop: computed once
     cdef object _swap             # 3.12 and later: asyncio's exchange of the current task
     cdef object _numbers          # iterator: numbers for names of tasks
+    cdef bint is_batching         # between begin_batch and end_batch, outside of any first step
+    cdef bint _is_inside          # the spare task is the loop's current one: nothing runs in it
+    cdef object _outer            # while `_is_inside`: the current task to go back to, or None
 
     # Run the first step of `coroutine` now, inside a task and inside `context` (a contextvars.Context that nobody has
     # entered). Ended: returns its value with suspended[0] = 0, or raises what it raised (any BaseException).
     # Suspended: returns the asyncio.Task with suspended[0] = 1; it goes on by itself on the loop.
     cdef object run(self, object coroutine, object context, bint* suspended)
+
+    # Coroutines that are run one after the other, with nothing of a script between them, share one stay in the spare
+    # task. `leave` before anything else is called that may ask for the current task; `end_batch` in any case.
+    cpdef int begin_batch(self) except -1
+    cpdef int end_batch(self) except -1
+    cdef int leave(self) except -1
 
     cdef object _run_lazy(self, object coroutine, object context, bint* suspended)
     cdef object _run_task(self, object coroutine, object context, bint* suspended)

@@ -20,7 +20,6 @@ at import finds it right; elsewhere `eager` or `task` takes its place.
 from __future__ import annotations
 
 import asyncio
-import collections.abc
 import contextvars
 import functools
 import itertools
@@ -28,32 +27,20 @@ import sys
 import weakref
 
 from siphon_http import task_probe
+from siphon_http.task_resume import ScriptExit
 
 cimport cython
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, PyObject
 
-from siphon_http._core.clock cimport monotonic
+from siphon_http.task_resume cimport ENDED, FIRST, FORWARDING, HANDING, RETURNED, SPARE, YIELDED, Resume
 
 cdef extern from "Python.h":
-    int PyIter_Send(object coroutine, object value, PyObject** result) except -1
+    int PyIter_TrySend "PyIter_Send"(object coroutine, object value, PyObject** result) noexcept  # -1: an exception is set
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
     Py_ssize_t Py_REFCNT(object thing) noexcept
 
-cdef double SLOW_SECONDS = 0.1   # a step that holds the loop longer is reported to Runner.slow
-
-__all__ = ["AVAILABLE_MODES", "HandlerTask", "Resume", "Runner", "ScriptExit"]
-
-cdef enum:          # PySendResult
-    RETURNED = 0
-    YIELDED = 1
-
-cdef enum:
-    SPARE           # between two coroutines
-    FIRST           # the first step runs
-    HANDING         # the first step yielded; the task's first own step hands that out
-    ENDED           # the first step ended, but somebody kept the task: its own step reports the outcome
-    FORWARDING      # the task drives the coroutine
+__all__ = ["AVAILABLE_MODES", "HandlerTask", "Runner", "ScriptExit"]
 
 cdef object Task = asyncio.Task
 cdef object task_new = Task.__new__
@@ -61,184 +48,8 @@ cdef object task_init = Task.__init__
 cdef object task_cancel = Task.cancel
 cdef object task_done = Task.done
 cdef object task_result = Task.result
-cdef object task_add_done_callback = Task.add_done_callback
 # The first version on which an uninitialised Task has not been tried by this file's tests.
 cdef tuple FIRST_UNTRIED = (3, 14)
-
-
-class ScriptExit(Exception):
-    """Stands for a SystemExit or KeyboardInterrupt (`__cause__`) that ended a task after its first step.
-
-    asyncio stops the loop when a task raises one of those; as this exception it is the task's result like any other.
-    The first step has a caller: `Runner.run` raises the original to it.
-    """
-
-
-@cython.final
-cdef class Resume:
-    """What the task of a suspended coroutine runs: hands out what was already yielded, then forwards.
-
-    Registered as collections.abc.Coroutine. What it does not know itself (`cr_frame`, `cr_await`, `__name__`, ...) is
-    read from the coroutine.
-    """
-
-    def __iter__(self):
-        """Return itself."""
-        return self
-
-    def __await__(self):
-        """Return itself."""
-        return self
-
-    def __next__(self):
-        """Take one step."""
-        return self.send(None)
-
-    def send(self, value):
-        """Take one step with `value`. asyncio's task has a shorter way: `take_step`."""
-        cdef PyObject* out = NULL
-        status = self.step(value, &out)
-        result = <object>out
-        Py_DECREF(result)
-        if status == YIELDED:
-            return result
-        raise StopIteration(result)
-
-    def throw(self, *exception):
-        """Raise `exception` in the coroutine where it waits."""
-        if self.state == HANDING:
-            if self.is_cancel_passed:
-                # What is awaited has been cancelled in the place of the task, and will wake it.
-                return self.hand_out()
-            self.state = FORWARDING
-            self.pending = None
-        elif self.state != FORWARDING:
-            raise StopIteration(self.report())
-        try:
-            return self.coroutine.throw(*exception)
-        except (SystemExit, KeyboardInterrupt) as exc:
-            raise ScriptExit(repr(exc)) from exc
-
-    def close(self):
-        """Close the coroutine."""
-        self.coroutine.close()
-
-    def __getattr__(self, name):
-        """Read what is not here from the coroutine."""
-        return getattr(self.coroutine, name)
-
-    cdef int step(self, object value, PyObject** result) except -1:
-        """Take one step as PyIter_Send does: set `result`, a new reference, and tell whether it was yielded or returned."""
-        result[0] = NULL
-        if self.state == HANDING and self.pending is not None:
-            pending = self.hand_out()
-            Py_INCREF(pending)
-            result[0] = <PyObject*>pending
-            return YIELDED
-        if self.state != FORWARDING and self.state != HANDING:
-            outcome = self.report()
-            Py_INCREF(outcome)
-            result[0] = <PyObject*>outcome
-            return RETURNED
-        # A bare yield asked for one turn of the loop, which is over: it needs no handing out.
-        self.state = FORWARDING
-        begun = monotonic()
-        try:
-            return PyIter_Send(self.coroutine, value, result)
-        except (SystemExit, KeyboardInterrupt) as exc:
-            raise ScriptExit(repr(exc)) from exc
-        finally:
-            if self.slow is not None and monotonic() - begun > SLOW_SECONDS:
-                self.slow(self.coroutine, monotonic() - begun)
-
-    cdef object hand_out(self):
-        """Return what the first step yielded, for the task to wait for."""
-        pending = self.pending
-        self.state = FORWARDING
-        self.pending = None
-        if self.is_future:
-            pending._asyncio_future_blocking = True
-        return pending
-
-    cdef object report(self):
-        """Return or raise what the first step did."""
-        if self.state != ENDED:
-            raise RuntimeError("coroutine is already executing")
-        value, error, self.value, self.error, self.state = self.value, self.error, None, None, FORWARDING
-        if isinstance(error, (SystemExit, KeyboardInterrupt)):
-            raise ScriptExit(repr(error)) from error
-        if error is not None:
-            raise error
-        return value
-
-    cdef int initialise(self, object task) except -1:
-        """Make `task` a full one: known to asyncio and scheduled. Cancellations that it took before stay."""
-        requests, must_cancel, message = 0, False, None
-        if self.is_touched:
-            requests, must_cancel, message = task.cancelling(), task._must_cancel, task._cancel_message
-        self.is_touched = self.is_initialised = True
-        task_init(task, self, loop=self.loop, name=self.name, context=self.context)
-        if must_cancel:
-            for _ in range(max(requests, 1)):
-                task_cancel(task, message)
-            if requests == 0:  # up to 3.12, uncancel() takes back the request and not the exception
-                task.uncancel()
-        return 0
-
-    cdef int pass_cancel(self, object task, object message) except -1:
-        """Cancel what the coroutine waits for, as a task that has taken its first step does."""
-        if self.is_future and self.pending is not task and self.pending.cancel(msg=message):
-            self.is_cancel_passed = True
-        return 0
-
-    cdef int suspend(self, object task, object yielded) except -1:
-        """The first step yielded: from here on `task` drives."""
-        self.pending = yielded
-        self.state = HANDING
-        if yielded is not None and getattr(yielded, "_asyncio_future_blocking", None) is True:
-            # The mark says "yielded just now", and nobody else can await a future that has it.
-            self.is_future = True
-            yielded._asyncio_future_blocking = False
-        must_cancel = self.is_touched and task._must_cancel
-        if not self.is_initialised:
-            self.initialise(task)
-        if must_cancel:
-            self.pass_cancel(task, task._cancel_message)
-        return 0
-
-    cdef object end(self, object task, object value, object error):
-        """The first step ended and `task` is not as new; return what to raise, or None.
-
-        A task that somebody holds becomes done, with the same outcome, in the next turn of the loop. `task` is the
-        caller's only reference; one with weak references and no other owner just goes.
-        """
-        if error is None and task._must_cancel:
-            message = task._cancel_message
-            error = asyncio.CancelledError(*(() if message is None else (message,)))
-        if self.is_initialised or Py_REFCNT(task) > 1:
-            self.value = value
-            self.error = error
-            self.state = ENDED
-            if not self.is_initialised:
-                self.initialise(task)
-            task_add_done_callback(task, _retrieve)
-        return error
-
-
-collections.abc.Coroutine.register(Resume)
-
-
-cdef int take_step(Resume self, object value, PyObject** result) except -1:
-    return self.step(value, result)
-
-# Cython has no special method for this slot. Without it each task would end by way of a StopIteration with a traceback.
-set_am_send(Resume, take_step)
-
-
-def _retrieve(task):
-    """Mark the exception of `task` as seen: the runner's caller has got it already."""
-    if not task.cancelled():
-        task.exception()
 
 
 cdef int _initialise_early(object task) except -1:
@@ -375,29 +186,48 @@ cdef class Runner:
             return self._run_lazy(coroutine, context, suspended)
         return self._run_task(coroutine, context, suspended)
 
+    cpdef int begin_batch(self) except -1:
+        """Stay in the task between two coroutines until `end_batch`: they are started one right after the other."""
+        self.is_batching = True
+
+    cpdef int end_batch(self) except -1:
+        """No more of them: make the loop's current task what it was before."""
+        self.is_batching = False
+        self.leave()
+
+    cdef int leave(self) except -1:
+        if self._is_inside:
+            outer, self._outer, self._is_inside = self._outer, None, False
+            self._become(outer)
+
     cdef object _run_lazy(self, object coroutine, object context, bint* suspended):
         cdef Resume step = self._spare_step
         cdef PyObject* out = NULL
         cdef int status = -1
-        task, error, result = self._spare, None, None
+        cdef bint batching = self.is_batching
+        cdef bint inside = self._is_inside
+        task, outer, error, result = self._spare, self._outer, None, None
         if task is None:
             step = Resume.__new__(Resume)
             step.loop, step.numbers, step.slow = self.loop, self._numbers, self.slow
             task = _bare_task(step)
-        else:
-            # A first step that starts another coroutine must not find this one's task.
-            self._spare = self._spare_step = None
+        # A first step that starts another coroutine must not find this one's task, nor stay in that one's.
+        self._spare = self._spare_step = self._outer = None
+        self.is_batching = self._is_inside = False
         PyContext_Enter(context)
         step.coroutine, step.context, step.state = coroutine, context, FIRST
         try:
-            outer = self._become(task)
-            try:
-                status = PyIter_Send(coroutine, None, &out)
-            except BaseException as exc:
-                # Put aside: leaving the task and its context must not see it.
-                error = exc
-            self._become(outer)
+            if not inside:
+                outer = self._become(task)
+            status = PyIter_TrySend(coroutine, None, &out)
+            if status < 0:
+                error = _raised()   # put aside: leaving the task and its context must not see it
+            # The owners of the task are asyncio's table and we, those of the step the task and we.
+            inside = batching and status == RETURNED and _is_as_new(task, step, 2)
+            if not inside:
+                self._become(outer)
         finally:
+            self.is_batching = batching
             PyContext_Exit(context)
         if out != NULL:
             result = <object>out
@@ -406,11 +236,12 @@ cdef class Runner:
         if status == YIELDED:
             step.suspend(task, result)
             return task
-        # Two references to the step: the task's and ours.
-        if not step.is_touched and is_unshared(task) and Py_REFCNT(step) == 2:
+        if inside or _is_as_new(task, step, 1):
             step.coroutine = step.context = step.name = None
             step.state = SPARE
             self._spare, self._spare_step = task, step
+            if inside:
+                self._is_inside, self._outer = True, outer
         else:
             error = step.end(task, result, error)
         if error is not None:
@@ -457,16 +288,29 @@ cdef object _bare_task(Resume step):
     return task
 
 
+cdef int _raise_again() except? -1:
+    return -1       # an exception is set already
+
+
+cdef object _raised():
+    """Return the exception that is set, and clear it."""
+    try:
+        _raise_again()
+    except BaseException as exc:
+        return exc
+
+
+cdef inline bint _is_as_new(object task, Resume step, Py_ssize_t owners) noexcept:
+    return not step.is_touched and is_unshared(task, owners) and Py_REFCNT(step) == 2
+
+
 cdef bint _tells_new_objects():
     """Is `is_unshared` right about the first reference, weak references and second references?"""
     task = _bare_task(Resume.__new__(Resume))
-    new = is_unshared(task)
-    weak = weakref.ref(task)
-    watched = is_unshared(task)
-    weak = None
-    again = is_unshared(task)
-    other = task
-    return new and weak is None and not watched and again and other is task and not is_unshared(task)
+    new, weak = is_unshared(task, 1), weakref.ref(task)
+    watched, weak = is_unshared(task, 1), None
+    again, other = is_unshared(task, 1), task
+    return new and weak is None and not watched and again and other is task and is_unshared(task, 2)
 
 
 def _available():

@@ -13,6 +13,7 @@
 
 cdef extern from *:
     """
+    #include <string.h>
     static const unsigned char siphon_ascii_class[256] = {
         /* 00 */   0,   0,   0,   0,   0,   0,   0,   0,   0,   2,   0,   0,   0,   0,   0,   0,
         /* 10 */   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
@@ -49,9 +50,18 @@ cdef extern from *:
         /* e0 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
         /* f0 */ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
     };
+    /* Does one of eight bytes lie below 0x20 or equal 0x7f? (Per byte: the borrow of a subtraction reaches bit 7.) */
+    static inline int siphon_has_control(const unsigned char *p) {
+        const unsigned long long ones = 0x0101010101010101ULL;
+        unsigned long long word, other;
+        memcpy(&word, p, 8);
+        other = word ^ 0x7f * ones;
+        return (((word - 0x20 * ones) & ~word) | ((other - ones) & ~other)) & 0x80 * ones ? 1 : 0;
+    }
     """
     const unsigned char siphon_ascii_class[256]
     const signed char siphon_ascii_hex[256]
+    bint siphon_has_control(const unsigned char* data) noexcept nogil
 
 
 cdef inline bint is_token(unsigned char c) noexcept nogil:
@@ -62,6 +72,18 @@ cdef inline bint is_token(unsigned char c) noexcept nogil:
 cdef inline bint is_field_vchar(unsigned char c) noexcept nogil:
     """Whether `c` may stand in a field value: HTAB, SP, 0x21-0x7e, 0x80-0xff (RFC 9110, 5.5)."""
     return (siphon_ascii_class[c] & 2) != 0
+
+
+cdef inline bint is_field_value(const unsigned char* data, Py_ssize_t size) noexcept nogil:
+    """Whether every byte may stand in a field value."""
+    cdef Py_ssize_t i = 0
+    while size - i >= 8 and not siphon_has_control(data + i):
+        i += 8
+    while i < size:
+        if not is_field_vchar(data[i]):
+            return False
+        i += 1
+    return True
 
 
 cdef inline bint is_digit(unsigned char c) noexcept nogil:

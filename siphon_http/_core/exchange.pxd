@@ -19,6 +19,9 @@ cdef class Exchange:
 
 cdef class Handler:
     # What a protocol's owner passes requests to. Implemented by dispatch.
+    cdef double now     # inside a batch: when the clock was last looked at, seconds; 0 = look at it again
+    cdef int batch_began(self, double now) except -1
+    cdef int batch_ended(self) except -1
     cdef Py_ssize_t accept(self, Request request, Py_ssize_t limit) except -1
     cdef int dispatch(self, Exchange exchange, Request request) except -1
     cdef int cancel(self, Request request, bint gone) except -1

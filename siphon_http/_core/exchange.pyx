@@ -52,7 +52,20 @@ cdef class Exchange:
 
 
 cdef class Handler:
-    """Where requests go. The three calls come on the loop's thread."""
+    """Where requests go. The calls come on the loop's thread."""
+
+    cdef int batch_began(self, double now) except -1:
+        """A read has brought several requests, which come one after the other until `batch_ended`.
+
+        now: seconds of the clock.
+        """
+        self.now = now
+        return 0
+
+    cdef int batch_ended(self) except -1:
+        """There are no more; called in any case, before the loop goes on."""
+        self.now = 0
+        return 0
 
     cdef Py_ssize_t accept(self, Request request, Py_ssize_t limit) except -1:
         """The head is complete: find the route, and return the largest content it takes, in bytes.

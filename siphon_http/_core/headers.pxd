@@ -1,7 +1,19 @@
 """Header fields: lookup in a received block, checks, and the serialised head of an answer."""
 
 cimport cython
+from cpython.ref cimport PyObject
+from libc.string cimport memcpy
 from libc.time cimport time_t
+
+from siphon_http._core.ascii cimport is_field_value
+
+
+cdef extern from "Python.h":
+    # Borrowed, and unchecked: for lists of str that are ours.
+    int PyUnicode_KIND(PyObject* text) noexcept
+    void* PyUnicode_DATA(PyObject* text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject* text) noexcept
+    PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
 
 
 cdef enum HeadFlags:
@@ -21,6 +33,14 @@ cpdef str check_name(object name)      # lower-case form, or raises
 cpdef str check_value(object value)    # value without outer white space, or raises
 
 
+# Whether `value`, an exact str, is what check_value would return as it is.
+cdef inline bint is_clean_value(PyObject* value) noexcept:
+    cdef const unsigned char* data = <const unsigned char*> PyUnicode_DATA(value)
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(value)
+    return PyUnicode_KIND(value) == 1 and (
+        size == 0 or data[0] > 32 and data[size - 1] > 32 and is_field_value(data, size))
+
+
 @cython.final
 cdef class Headers:
     cdef list fields        # flat: name, value, name, value, ... checked str objects; shared with the Response
@@ -37,7 +57,18 @@ cdef class OutBuffer:
     cdef time_t date_second       # second that `date` is valid for
     cdef char date[37]            # "date: " IMF-fixdate CR LF
 
-    cdef char* room(self, Py_ssize_t size) except NULL
-    cdef int add(self, const char* data, Py_ssize_t size) except -1
+    cdef int _grow(self, Py_ssize_t wanted) except -1
+
+    # A place for `size` more bytes; `self.size` stays.
+    cdef inline char* room(self, Py_ssize_t size) except NULL:
+        if self.size + size > self.capacity:
+            self._grow(self.size + size)
+        return self.data + self.size
+
+    cdef inline int add(self, const char* data, Py_ssize_t size) except -1:
+        memcpy(self.room(size), data, size)
+        self.size += size
+        return 0
+
     cdef int head(self, int status, list fields, Py_ssize_t length, int flags) except -1
     cdef bytes take(self)

@@ -68,6 +68,7 @@ cdef class Response:
     cdef bint closes               # the script asked for the connection to end; valid after check_framing
 
     cdef int check_framing(self, bint is_head) except -1
+    cdef bint has_framing(self) noexcept
     cdef int _set_headers(self, object headers) except -1
     cdef int _set_body(self, object body) except -1
 

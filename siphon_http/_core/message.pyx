@@ -7,7 +7,7 @@ reads them, once. A Response checks what it is given where the author sees it: i
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next, PyDict_Size
-from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.list cimport PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_AsLongAndOverflow
 from cpython.ref cimport Py_INCREF, PyObject
 from cpython.unicode cimport PyUnicode_DecodeLatin1
@@ -18,7 +18,9 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 
 from siphon_http.errors import HttpStatusError
 
-from siphon_http._core.headers cimport Headers, check_name, check_value, field_dict, find_field
+from siphon_http._core.headers cimport (
+    Headers, PyList_GET_ITEM, PyUnicode_GET_LENGTH, check_name, check_value, field_dict, find_field, is_clean_value,
+)
 from siphon_http._core.urldecode cimport decode_component, query_dict, query_list
 
 __all__ = ["Peer", "Request", "Response"]
@@ -365,6 +367,19 @@ cdef class Response:
             raise HttpStatusError(self._status, b"" if self.streams else self.body)
         return self
 
+    cdef bint has_framing(self) noexcept:
+        """Tell whether the script may have set a field that frames the message; if not, `check_framing` is not needed."""
+        cdef Py_ssize_t i, size
+        self.declared = -1
+        self.closes = False
+        if self.fields is None:
+            return False
+        for i in range(0, PyList_GET_SIZE(self.fields), 2):
+            size = PyUnicode_GET_LENGTH(PyList_GET_ITEM(self.fields, i))
+            if size == 14 or size == 17 or size == 10:
+                return True
+        return False
+
     cdef int check_framing(self, bint is_head) except -1:
         """Compare framing fields that the script set with the content; note `declared` and `closes`.
 
@@ -373,26 +388,23 @@ cdef class Response:
         Raises:
             ValueError: they contradict each other.
         """
-        cdef Py_ssize_t i, size, actual
-        self.declared = -1
-        self.closes = False
-        if self.fields is None:
+        cdef Py_ssize_t i, actual
+        if not self.has_framing():
             return 0
         for i in range(0, len(self.fields), 2):
-            name = <str> self.fields[i]
-            size = len(name)
-            if size == 14 and name == "content-length":
-                value = <str> self.fields[i + 1]
+            name = self.fields[i]
+            value = <str> self.fields[i + 1]
+            if name == "content-length":
                 if not (value.isascii() and value.isdigit() and len(value) < 19):
                     raise ValueError(f"content-length {value!r} is no number")
                 if self.declared >= 0 and self.declared != int(value):
                     raise ValueError("the response has two content-length fields that differ")
                 self.declared = int(value)
-            elif size == 17 and name == "transfer-encoding":
-                if self.fields[i + 1].lower() != "chunked":
-                    raise ValueError(f"transfer-encoding {self.fields[i + 1]!r}: the server frames the message itself")
-            elif size == 10 and name == "connection":
-                if "close" in [token.strip() for token in self.fields[i + 1].lower().split(",")]:
+            elif name == "transfer-encoding":
+                if value.lower() != "chunked":
+                    raise ValueError(f"transfer-encoding {value!r}: the server frames the message itself")
+            elif name == "connection":
+                if "close" in [token.strip() for token in value.lower().split(",")]:
                     self.closes = True
         if self.declared >= 0 and not self.streams and self._status != 304:
             actual = 0 if self.content is None else len(<bytes> self.content)
@@ -426,15 +438,16 @@ cdef list _plain_fields(dict headers):
     cdef Py_ssize_t i = 0
     cdef PyObject* key = NULL
     cdef PyObject* value = NULL
-    cdef list fields = PyList_New(2 * PyDict_Size(headers))     # no code of the script's runs while it is filled
+    cdef Py_ssize_t count = 2 * PyDict_Size(headers)
+    cdef list fields = PyList_New(count)    # no code of the script's runs while it is filled
     cdef str checked
-    while PyDict_Next(headers, &at, &key, &value):
+    while i < count and PyDict_Next(headers, &at, &key, &value):
         if type(<object> key) is not str or type(<object> value) is not str:
             return None
         checked = check_name(<object> key)
         Py_INCREF(checked)
         PyList_SET_ITEM(fields, i, checked)
-        checked = check_value(<object> value)
+        checked = <str> value if is_clean_value(value) else check_value(<object> value)
         Py_INCREF(checked)
         PyList_SET_ITEM(fields, i + 1, checked)
         i += 2

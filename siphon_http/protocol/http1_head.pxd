@@ -1,5 +1,7 @@
 """The head of an HTTP/1.1 request: where its parts are, and what RFC 9112 asks beyond the parser."""
 
+from siphon_http._core.message cimport Request
+
 
 cdef enum HeadResult:
     HEAD_MORE = 0           # not complete yet
@@ -41,9 +43,33 @@ cdef struct Head:
     const char* reason          # why it is refused, ASCII, static
 
 
+cdef enum:
+    AHEAD_HEADS = 15        # heads scanned ahead of their turn
+
+
+cdef struct Ahead:
+    Head heads[15]              # scanned; the parser has taken them
+    int next                    # of `heads`: the one whose turn is next
+    int count                   # of `heads` that are valid; `next` == `count`: none is left
+
+
+# A head that is a message by itself, and after which the parser goes on as if it had seen none.
+cdef inline bint is_plain_head(const Head* head) noexcept nogil:
+    return (head.length == LENGTH_NONE or head.length == 0) and head.version == 11 and not head.close \
+        and not head.rewrite and not head.hide
+
+
 # Scan data[0:size]. Returns HeadResult or the status of a refusal (400, 414, 417, 431, 501, 505).
 cdef int scan_head(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int max_fields, Head* head) noexcept nogil
 
 
 # Copy of a message that has `rewrite` or `hide`, for the parser alone.
 cdef bytes message_for_parser(bytes message, Head* head)
+
+
+# Scan data[0:size] for plain heads, one right behind the other, into `ahead`; what comes then is left to its turn.
+# Returns the bytes that they take.
+cdef Py_ssize_t scan_ahead(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int max_fields, Ahead* ahead) noexcept nogil
+
+# The request of a scanned head that begins at data[at]. It keeps `data` if that has at most `share` bytes, else a copy.
+cdef Request request_of(bytes data, Py_ssize_t at, Head* head, Py_ssize_t share)

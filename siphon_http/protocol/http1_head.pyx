@@ -6,12 +6,16 @@ accepts what httptools refuses, since both must agree.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from siphon_http._core.ascii cimport hex_value, is_digit, is_reg_name, is_target, is_token, to_lower
+from siphon_http._core.message cimport Request
 
 __all__ = ["inspect_head"]
 
+cdef str GET = "GET"
+cdef str POST = "POST"
 cdef int EMPTY_LINES = 8    # bytes of empty lines skipped before a request line (RFC 9112, 2.2)
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -228,7 +232,8 @@ cdef void _field(const char* line, Py_ssize_t size, Head* head, Notes* notes) no
         value_size -= 1
     while value_size > 0 and (value[value_size - 1] == c" " or value[value_size - 1] == c"\t"):
         value_size -= 1
-    if name_size == 4 and _same(line, b"host", 4):
+    if name_size == 4 and (line[0] | 0x20) == c"h" and (line[1] | 0x20) == c"o" and (line[2] | 0x20) == c"s" \
+            and (line[3] | 0x20) == c"t":
         notes.hosts += 1
         notes.host = value
         notes.host_size = value_size
@@ -356,7 +361,10 @@ cdef int scan_head(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int 
     line = stop + 1
     head.fields = line - begin
     while True:
-        stop = <const char*> memchr(line, c"\n", end - line) if line < end else NULL
+        if end - line > 1 and line[0] == c"\r" and line[1] == c"\n":
+            stop = line + 1
+        else:
+            stop = <const char*> memchr(line, c"\n", end - line) if line < end else NULL
         if (end if stop == NULL else stop + 1) - begin > max_bytes:
             return _refuse(head, 431, b"request header fields too large")
         if stop == NULL:
@@ -375,6 +383,55 @@ cdef int scan_head(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int 
     head.fields_end = line - begin
     head.size = stop + 1 - begin
     return _judge(begin, head, &notes)
+
+
+cdef inline str _method(const char* data, Py_ssize_t size):
+    if size == 3 and memcmp(data, b"GET", 3) == 0:
+        return GET
+    if size == 4 and memcmp(data, b"POST", 4) == 0:
+        return POST
+    return PyUnicode_DecodeASCII(data, size, NULL)
+
+
+cdef Request request_of(bytes data, Py_ssize_t at, Head* head, Py_ssize_t share):
+    """Make the request of a scanned head: offsets, no strings but the method; see the header file."""
+    cdef Request request = Request.__new__(Request)
+    cdef const char* start = PyBytes_AS_STRING(data) + at
+    if PyBytes_GET_SIZE(data) > share:
+        data = PyBytes_FromStringAndSize(start, head.size)
+        at = 0
+    request.head = data
+    request.method = _method(start, head.method_end)
+    request.is_head = head.method_end == 4 and memcmp(start, b"HEAD", 4) == 0
+    request.version = head.version
+    request.target = at + head.target
+    request.target_end = at + head.target_end
+    request.path = at + head.path
+    request.path_end = at + head.path_end
+    request.query = at + head.query
+    request.query_end = at + head.query_end
+    request.authority = at + head.authority
+    request.authority_end = at + head.authority_end
+    request.fields = at + head.fields
+    request.fields_end = at + head.fields_end
+    request.keep_alive = not head.close and (head.version == 11 or head.keep)
+    request.has_content = head.length > 0 or head.length == LENGTH_CHUNKED
+    request.expects = head.expects and request.has_content
+    return request
+
+
+cdef Py_ssize_t scan_ahead(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int max_fields, Ahead* ahead) noexcept nogil:
+    """Scan data[0:size] for plain heads; see the header file."""
+    cdef Py_ssize_t used = 0
+    cdef Head* head
+    ahead.next = ahead.count = 0
+    while ahead.count < AHEAD_HEADS and used < size:
+        head = &ahead.heads[ahead.count]
+        if scan_head(data + used, size - used, max_bytes, max_fields, head) != HEAD_DONE or not is_plain_head(head):
+            break
+        used += head.skipped + head.size
+        ahead.count += 1
+    return used
 
 
 cdef bytes message_for_parser(bytes message, Head* head):

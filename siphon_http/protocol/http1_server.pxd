@@ -1,12 +1,13 @@
 """Server side of one HTTP/1.1 connection."""
 
 cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 from siphon_http._core.body cimport BodyAccumulator
 from siphon_http._core.message cimport Request
 from siphon_http.protocol.chunks cimport ChunkScan
 from siphon_http.protocol.http1_answers cimport Http1Answers, Http1State
-from siphon_http.protocol.http1_head cimport Head
+from siphon_http.protocol.http1_head cimport Ahead, Head
 
 
 @cython.final
@@ -22,7 +23,8 @@ cdef class Http1ServerConnection(Http1Answers):
     cdef bint discards                # content still arrives for a request that is over
     cdef bint held                    # the owner was asked to stop reading
     cdef bint draining                # the exchange under way is the last
-    cdef bint message_complete        # httptools has seen the end of the message
+    cdef int completed                # messages whose end httptools has seen since it was last fed
+    cdef int judged                   # heads at `at` that it has taken already; below 0: that are to be fed alone
     cdef bint owes_continue           # 100 (Continue) is due once the content is wanted
     cdef Py_ssize_t left              # content bytes to come, by Content-Length
     cdef bint chunked                 # ... or by chunks:
@@ -33,17 +35,22 @@ cdef class Http1ServerConnection(Http1Answers):
     cdef list queue                   # content in pieces for a request that streams
     cdef Py_ssize_t queued            # bytes in `queue`
 
+    cdef inline bint has_more(self) noexcept:    # bytes behind the current message have arrived
+        return self.at < PyBytes_GET_SIZE(self.data)
+
     cpdef int receive_data(self, bytes data) except -1
     cpdef int receive_eof(self) except -1
     cpdef int resume(self) except -1
     cpdef int pause(self) except -1
     cpdef int drain(self) except -1
     cpdef int time_out(self) except -1
-    cpdef bint is_quiet(self)
     cpdef object detach(self)
     cdef int _go(self, Http1State state) except -1
     cdef int _pump(self) except -1
-    cdef int _read_head(self) except -1
+    cdef int _new_parser(self) except -1
+    cdef int _read_head(self, Ahead* ahead) except -1
+    cdef int _look_ahead(self, Head* first, Ahead* ahead) except -1
+    cdef bytes _cut(self, Py_ssize_t size)
     cdef int _came_to_an_end(self) except -1
     cdef int _begin(self, Head* head) except -1
     cdef int _feed(self, bytes data) except -1

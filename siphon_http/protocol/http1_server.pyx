@@ -3,7 +3,9 @@
     IDLE -> READING_HEAD -> READING_BODY -> RESPONDING -> IDLE | CLOSED
 
 Each message is cut out of the stream first (http1_head, chunks) and then fed to httptools alone, which judges it; where
-both disagree on what is complete, the answer is 400 and the connection closes. Requests of one connection are answered
+both disagree on what is complete, the answer is 400 and the connection closes. Heads without content that follow each
+other in one read are fed together; when anything is wrong with them, that counts for nothing, and each is fed alone in
+its turn, to a new parser. Requests of one connection are answered
 one at a time, in order; what follows the current one stays raw bytes.
 
 Nothing that the peer does is raised: it is answered, the connection is closed, and the sink is told.
@@ -11,8 +13,7 @@ Nothing that the peer does is raised: it is answered, the connection is closed, 
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeASCII
-from libc.string cimport memchr, memcmp, memset
+from libc.string cimport memchr, memset
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -23,7 +24,9 @@ from siphon_http._core.headers cimport HEAD_CLOSE, OutBuffer
 from siphon_http._core.message cimport Request, Response, plain_response
 from siphon_http.protocol.chunks cimport CHUNKS_DONE, ChunkScan, scan_chunks
 from siphon_http.protocol.http1_answers cimport FLUSH_BYTES, Http1Answers, Http1State
-from siphon_http.protocol.http1_head cimport HEAD_DONE, HEAD_MORE, LENGTH_CHUNKED, Head, message_for_parser, scan_head
+from siphon_http.protocol.http1_head cimport (
+    HEAD_DONE, HEAD_MORE, LENGTH_CHUNKED, Ahead, Head, is_plain_head, message_for_parser, request_of, scan_ahead, scan_head,
+)
 from siphon_http.protocol.sink cimport NoSink, Sink
 
 __all__ = ["Http1ServerConnection"]
@@ -34,45 +37,10 @@ cdef unsigned char[5] TRANSITIONS = [0b11110, 0b11100, 0b11001, 0b10001, 0b10000
 
 cdef Py_ssize_t QUEUE_BYTES = 65536     # raw bytes kept behind a request, and content kept for a stream
 cdef Py_ssize_t DISCARD_BYTES = 65536   # content nobody wants is read up to this, to keep the connection
-cdef Py_ssize_t PIN_BYTES = 4096        # a head is copied out of a read that is so much larger
+cdef Py_ssize_t PIN_BYTES = 4096        # content that may stay alive with the head before it
+cdef Py_ssize_t SHARE_BYTES = 16384     # bytes of heads that are fed together, and that their requests may keep alive
 
 cdef Sink GONE = NoSink()       # owner of a connection that has lost its own: a call on None would be a crash
-cdef str GET = "GET"
-cdef str POST = "POST"
-
-
-cdef inline str _method(const char* data, Py_ssize_t size):
-    if size == 3 and memcmp(data, b"GET", 3) == 0:
-        return GET
-    if size == 4 and memcmp(data, b"POST", 4) == 0:
-        return POST
-    return PyUnicode_DecodeASCII(data, size, NULL)
-
-
-cdef Request _request(bytes message, Head* head):
-    """Make the request of a scanned head, message[0:head.size]: offsets, no strings but the method."""
-    cdef Request request = Request.__new__(Request)
-    if PyBytes_GET_SIZE(message) - head.size > PIN_BYTES:
-        request.head = PyBytes_FromStringAndSize(PyBytes_AS_STRING(message), head.size)
-    else:
-        request.head = message
-    request.method = _method(PyBytes_AS_STRING(message), head.method_end)
-    request.is_head = head.method_end == 4 and memcmp(PyBytes_AS_STRING(message), b"HEAD", 4) == 0
-    request.version = head.version
-    request.target = head.target
-    request.target_end = head.target_end
-    request.path = head.path
-    request.path_end = head.path_end
-    request.query = head.query
-    request.query_end = head.query_end
-    request.authority = head.authority
-    request.authority_end = head.authority_end
-    request.fields = head.fields
-    request.fields_end = head.fields_end
-    request.keep_alive = not head.close and (head.version == 11 or head.keep)
-    request.has_content = head.length > 0 or head.length == LENGTH_CHUNKED
-    request.expects = head.expects and request.has_content
-    return request
 
 
 @cython.final
@@ -90,8 +58,7 @@ cdef class Http1ServerConnection(Http1Answers):
         self.max_headers = max_headers
         self.state = Http1State.IDLE
         self.data = b""
-        self.parser = HttpRequestParser(self)
-        self.feed = self.parser.feed_data
+        self._new_parser()
 
     # ---- input
 
@@ -151,10 +118,6 @@ cdef class Http1ServerConnection(Http1Answers):
         self.respond(self.current, plain_response(504, b"gateway timeout"))
         return 0
 
-    cpdef bint is_quiet(self):
-        """Tell whether nothing of a request has arrived and nothing is under way."""
-        return self.state == Http1State.IDLE and self.current is None
-
     cpdef object detach(self):
         """Forget the owner: the connection is gone. Returns the request whose exchange was cut off, or None."""
         cdef Request request = self.current
@@ -184,8 +147,13 @@ cdef class Http1ServerConnection(Http1Answers):
             self.piece += data
 
     def on_message_complete(self):
-        """Note that httptools has seen the end of the message."""
-        self.message_complete = True
+        """Note that httptools has seen the end of a message."""
+        self.completed += 1
+
+    cdef int _new_parser(self) except -1:
+        self.parser = HttpRequestParser(self)
+        self.feed = self.parser.feed_data
+        return 0
 
     cdef int _go(self, Http1State state) except -1:
         if not TRANSITIONS[<int> self.state] >> <int> state & 1 and state != self.state:
@@ -195,9 +163,11 @@ cdef class Http1ServerConnection(Http1Answers):
 
     cdef int _pump(self) except -1:
         """Parse and deliver what has arrived, as far as one request at a time allows; then send what is due."""
+        cdef Ahead ahead
         if self.pumping:
             return 0
         self.pumping = True
+        ahead.next = ahead.count = 0
         try:
             while not self.full and self.state <= Http1State.READING_BODY:
                 if self.pending is not None:
@@ -207,7 +177,7 @@ cdef class Http1ServerConnection(Http1Answers):
                 if self.state == Http1State.READING_BODY:
                     if not self._read_body():
                         break
-                elif self.at == PyBytes_GET_SIZE(self.data) or not self._read_head():
+                elif self.at == PyBytes_GET_SIZE(self.data) or not self._read_head(&ahead):
                     break
                 if self.out.size >= FLUSH_BYTES:
                     self.flush()
@@ -250,11 +220,17 @@ cdef class Http1ServerConnection(Http1Answers):
             self.sink.hold(stop)
         return 0
 
-    cdef int _read_head(self) except -1:
+    cdef int _read_head(self, Ahead* ahead) except -1:
         """Parse one head at `at`. Returns 0 when more is needed, or nothing more can be done."""
         cdef Head head
-        cdef const char* start = PyBytes_AS_STRING(self.data) + self.at
-        cdef int result = scan_head(
+        cdef const char* start
+        cdef int result
+        if ahead.next < ahead.count:
+            ahead.next += 1
+            self.at += ahead.heads[ahead.next - 1].skipped
+            return self._begin(&ahead.heads[ahead.next - 1])
+        start = PyBytes_AS_STRING(self.data) + self.at
+        result = scan_head(
             start, PyBytes_GET_SIZE(self.data) - self.at, self.max_header_bytes, self.max_headers, &head)
         if result == HEAD_MORE:
             if start[head.skipped] != c"\r":    # else empty lines, which stay until it is known that they are few
@@ -265,33 +241,51 @@ cdef class Http1ServerConnection(Http1Answers):
         if result != HEAD_DONE:
             self._refuse(result, head.reason)
             return 0
+        if self.judged == 0 and self.at + head.size < PyBytes_GET_SIZE(self.data) and is_plain_head(&head):
+            self._look_ahead(&head, ahead)
         return self._begin(&head)
+
+    cdef int _look_ahead(self, Head* first, Ahead* ahead) except -1:
+        """Let httptools judge the plain heads that follow the plain `first`, together with it."""
+        cdef Py_ssize_t total = PyBytes_GET_SIZE(self.data)
+        cdef Py_ssize_t behind = self.at + first.size
+        cdef Py_ssize_t size
+        cdef bint taken = True
+        size = first.size + scan_ahead(PyBytes_AS_STRING(self.data) + behind, min(total - behind, SHARE_BYTES),
+                                       self.max_header_bytes, self.max_headers, ahead)
+        if ahead.count == 0:
+            return 0
+        self.completed = 0
+        try:
+            self.feed(self._cut(size))
+        except HttpParserCallbackError as error:
+            raise LocalProtocolError("a parser callback failed") from (error.__context__ or error)
+        except (HttpParserError, HttpParserUpgrade):
+            taken = False
+        self.judged = ahead.count + 1
+        if not taken or self.completed != self.judged:
+            self.judged = -self.judged
+            self._new_parser()
+        return 0
 
     cdef int _begin(self, Head* head) except -1:
         """Make the request of a scanned head, let httptools judge it, and deliver it or begin its content."""
         cdef Request request
-        cdef bytes data = self.data
+        cdef bytes message = None
         cdef Py_ssize_t start = self.at
-        cdef Py_ssize_t total = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t size = head.size
-        cdef Py_ssize_t here = total - start - size     # bytes behind the head
-        cdef bytes message
-        if head.length > 0 and here >= head.length:
+        cdef bint whole
+        if 0 < head.length <= PyBytes_GET_SIZE(self.data) - start - size:
             size += head.length
-        if start == 0 and size == total:
-            message = data
+        if self.judged > 0:
+            request = request_of(self.data, start, head, SHARE_BYTES)
         else:
-            message = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, size)
-        request = _request(message, head)
+            message = self._cut(size)
+            request = request_of(message, 0, head, head.size + PIN_BYTES)
         self.current = request
         self.answered = False
         self.delivered = False
-        self.message_complete = False
         self.piece = None
-        if head.rewrite or head.hide:
-            # The parser is shown a method and a version that it frames alike, and no Upgrade, after which it would
-            # take content for another protocol. Offsets and length of what follows do not matter to it.
-            message = message_for_parser(message, head)
         self.at = start + size
         self.cap = self.sink.head_received(request)
         if self.current is not request:
@@ -299,22 +293,32 @@ cdef class Http1ServerConnection(Http1Answers):
         if head.length > self.cap:
             self._refuse(413, b"content too large")
             return 0
-        if self._feed(message):
-            return 0
-        if size > head.size or not request.has_content:
-            if not self.message_complete:
+        if self.judged > 0:
+            self.judged -= 1
+        else:
+            self.judged += self.judged < 0
+            # The parser may be shown another method and version that it frames alike, and no Upgrade, after which it
+            # would take content for another protocol. Offsets and length of what follows do not matter to it.
+            if self._feed(message_for_parser(message, head) if head.rewrite or head.hide else message):
+                return 0
+            whole = size > head.size or not request.has_content
+            if self.completed != whole:
                 self._refuse(400, b"the end of the message is in doubt")
                 return 0
-            request.content = self.piece
-            self.piece = None
-            request.is_complete = True
-            self._go(Http1State.RESPONDING)
-            self._deliver()
-            return 1
-        if self.message_complete:
-            self._refuse(400, b"the end of the message is in doubt")
-            return 0
-        return self._begin_content(head)
+            if not whole:
+                return self._begin_content(head)
+        request.content = self.piece
+        self.piece = None
+        request.is_complete = True
+        self._go(Http1State.RESPONDING)
+        self._deliver()
+        return 1
+
+    cdef bytes _cut(self, Py_ssize_t size):
+        """Return `size` bytes from `at` on."""
+        if size == PyBytes_GET_SIZE(self.data):
+            return self.data
+        return PyBytes_FromStringAndSize(PyBytes_AS_STRING(self.data) + self.at, size)
 
     cdef int _begin_content(self, Head* head) except -1:
         """Prepare for content that has not arrived whole."""
@@ -344,6 +348,7 @@ cdef class Http1ServerConnection(Http1Answers):
 
     cdef int _feed(self, bytes data) except -1:
         """Let httptools judge `data`. Returns 1 when it refuses; then the peer is answered."""
+        self.completed = 0
         try:
             self.feed(data)
         except HttpParserCallbackError as error:
@@ -373,11 +378,11 @@ cdef class Http1ServerConnection(Http1Answers):
             used = min(size, self.left)
             self.left -= used
             ends = self.left == 0
-        part = self.data if used == PyBytes_GET_SIZE(self.data) else self.data[self.at:self.at + used]
+        part = self._cut(used)
         self.at += used
         if self._feed(part):
             return 0
-        if self.message_complete != ends:
+        if self.completed != ends:
             self._refuse(400, b"the end of the content is in doubt")
             return 0
         if ends:
@@ -449,7 +454,8 @@ cdef class Http1ServerConnection(Http1Answers):
         else:
             self._go(Http1State.IDLE)
         self.sink.request_ended(request)
-        self._wake()
+        if self.wakers is not None:
+            self._wake()
         if not self.pumping:
             self._pump()
         return 0

@@ -12,7 +12,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcmp
 
 from siphon_http._core.clock cimport monotonic
-from siphon_http._core.exchange cimport Exchange
+from siphon_http._core.exchange cimport Exchange, Handler
 from siphon_http._core.message cimport Request
 from siphon_http.protocol.http1_server cimport Http1ServerConnection, Http1State
 from siphon_http.server.endpoint cimport (
@@ -53,7 +53,6 @@ cdef class Connection(AcceptedConnection):
 
     def data_received(self, bytes data not None):
         """Pass what the client sent to the protocol, and see to the time that it has for the rest."""
-        cdef Http1ServerConnection protocol = self.protocol
         if self.phase >= PHASE_CLOSING:
             return
         self.reads += 1
@@ -62,18 +61,17 @@ cdef class Connection(AcceptedConnection):
                 data = self._decide(data)
                 if data is None:
                     return
-            protocol.receive_data(data)
+            self.reading = True
+            try:
+                self.protocol.receive_data(data)
+            finally:
+                self.reading = False
+                if self.batching:
+                    self.batching = False
+                    self.endpoint.handler.batch_ended()
+            self._look_behind()
         except Exception:
             self._broken()
-            return
-        if self.phase == PHASE_IDLE:
-            if protocol.state == Http1State.READING_HEAD:
-                self._enter(PHASE_HEAD, monotonic() + self.endpoint.header_timeout)
-        elif self.phase == PHASE_DISCARD and protocol.state != Http1State.READING_BODY:
-            if protocol.state == Http1State.READING_HEAD:
-                self._enter(PHASE_HEAD, monotonic() + self.endpoint.header_timeout)
-            else:
-                self._enter_idle()
 
     def eof_received(self):
         """The client has sent its last byte; on plain TCP it may still wait for its answer."""
@@ -112,6 +110,16 @@ cdef class Connection(AcceptedConnection):
         self.protocol.resume()
         if self.phase < PHASE_GONE:
             self._arm()
+
+    cdef int _look_behind(self) except -1:
+        """After a read: find the phase that it has left us in."""
+        cdef Http1State state = self.protocol.state
+        if self.phase == PHASE_REQUEST and self.protocol.current is None \
+                or self.phase == PHASE_DISCARD and state != Http1State.READING_BODY:
+            self._rest()
+        if self.phase == PHASE_IDLE and state == Http1State.READING_HEAD:
+            self._enter(PHASE_HEAD, monotonic() + self.endpoint.header_timeout)
+        return 0
 
     # ---- which of the two it speaks
 
@@ -163,24 +171,24 @@ cdef class Connection(AcceptedConnection):
             request.forwarded_client = endpoint.forwarded(request, self.peer.client)
         cap = endpoint.handler.accept(request, endpoint.max_body_bytes)
         endpoint.requests += 1
-        self._enter(PHASE_REQUEST, monotonic() + (
+        self._enter(PHASE_REQUEST, self._now() + (
             request.timeout_ms * 0.001 if request.timeout_ms else endpoint.request_timeout))
         return cap
 
     cdef int request_received(self, Exchange exchange, Request request) except -1:
         """Hand the request over (see Sink)."""
-        return self.endpoint.handler.dispatch(exchange, request)
+        cdef Handler handler = self.endpoint.handler
+        if self.reading and not self.batching and self.protocol.has_more():
+            self.batching = True
+            handler.batch_began(monotonic())
+        return handler.dispatch(exchange, request)
 
     cdef int request_ended(self, Request request) except -1:
         """The exchange is over; a handler that still runs has nobody to answer (see Sink)."""
         if request.running is not None:
             self.endpoint.handler.cancel(request, False)
-        if self.phase < PHASE_CLOSING:
-            if self.protocol.state == Http1State.READING_BODY:
-                self._enter(PHASE_DISCARD, monotonic() + self.endpoint.header_timeout)
-            else:
-                self._enter_idle()
-        return 0
+        # During a read the next request may be here already: the phase between them would last no time.
+        return 0 if self.reading or self.phase >= PHASE_CLOSING else self._rest()
 
     # ---- time
 
@@ -195,6 +203,17 @@ cdef class Connection(AcceptedConnection):
         elif self.phase < PHASE_CLOSING:
             self.protocol.drain()
         return 0
+
+    cdef double _now(self) noexcept:
+        """Return the time; that of the last look at the clock as long as nothing of a script has run since."""
+        cdef Handler handler = self.endpoint.handler
+        return handler.now if handler.now > 0 else monotonic()
+
+    cdef int _rest(self) except -1:
+        """An exchange is over: wait for the rest of its content, or for the next request."""
+        if self.protocol.state == Http1State.READING_BODY:
+            return self._enter(PHASE_DISCARD, monotonic() + self.endpoint.header_timeout)
+        return self._enter_idle()
 
     cdef int _enter_idle(self) except -1:
         """Wait for the next request; when draining only for one that is here already."""
