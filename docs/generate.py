@@ -39,7 +39,7 @@ SCHEMAS: dict[str, type] = {
 }
 """Every block of both files; ProcessConfig is `server:` of siphon.yaml."""
 
-LATER = frozenset({"access_log", "proxy_protocol"})
+LATER = frozenset({"access_log"})
 """Keys of a listener whose feature this version lacks."""
 
 PLAIN = {

@@ -202,8 +202,6 @@ def _not_available(config: HttpConfig) -> Iterable[str]:
     for server in config.servers:
         if server.access_log:
             yield f"{server.listen}: access_log is not available in this version"
-        if server.proxy_protocol:
-            yield f"{server.listen}: proxy_protocol is not available in this version"
     if config.clients:
         yield "clients: http.Client is not available in this version; what is configured for it was only checked"
 

@@ -153,6 +153,7 @@ cdef class Connection(AcceptedConnection):
     cdef int _become_http2(self, bytes data) except -1:
         """Hand the transport on to a connection that speaks HTTP/2."""
         other = self.endpoint.http2_connection()
+        other.told_client = self.told_client
         self.transport.set_protocol(other)
         other.take_over(self.transport, self.due)   # before we leave: the listener shall not look empty in between
         self.protocol.detach()

@@ -47,7 +47,7 @@ cdef class Endpoint:
     cdef readonly object forwarded       # callable(peer address, header) -> client, or None: no proxy is trusted
     cdef readonly object describe_peer   # callable(transport) -> Peer
     cdef readonly set connections        # those that are open
-    cdef readonly set handshakes         # SecureTransport objects that are not open yet; they count as connections
+    cdef readonly set handshakes         # SecureTransport, HeaderReader: not open yet; they count as connections
     cdef readonly bint draining          # every exchange under way is the last of its connection
     cdef readonly long long accepted, refused_count, requests  # totals since the start: connections, refusals, heads
     cdef object idle_waiter              # callable, called when the last connection has gone
@@ -68,6 +68,7 @@ cdef class AcceptedConnection(Sink):
     cdef double write_due                # when to look at a write that has stalled; 0 = none
     cdef double progress_at              # when the write buffer was last seen to shrink
     cdef Py_ssize_t unsent               # bytes in it then
+    cdef public str told_client          # client that a PROXY header told before we began, or None
     cdef bint tls                        # TLS knows no half-close: an EOF is departure
     cdef bint reading_paused             # the transport was told not to read
 

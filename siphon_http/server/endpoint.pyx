@@ -11,6 +11,7 @@ from siphon_http._core.clock cimport monotonic
 from siphon_http._core.deadlines cimport Deadline, Deadlines
 from siphon_http._core.exchange cimport Handler
 from siphon_http._core.headers cimport OutBuffer
+from siphon_http._core.message cimport Peer
 from siphon_http.protocol.sink cimport Sink
 
 __all__ = ["AcceptedConnection", "Endpoint", "LoopState"]
@@ -92,13 +93,21 @@ cdef class Endpoint:
 
         return Http2Connection(self)
 
-    def admit(self, transport):
-        """Count a TLS handshake as a connection; False when there are as many as there may be, or we are draining."""
-        if self.draining or len(self.connections) + len(self.handshakes) >= self.max_connections:
+    def admit(self, transport, bint refusable=False):
+        """Count what is no connection yet as one; False when there are as many as there may be, or we are draining.
+
+        refusable: it may become one that is answered 503, for which there is some more room.
+        """
+        cdef Py_ssize_t room = self.max_connections + (REFUSALS_AT_ONCE if refusable else 0)
+        if self.draining or len(self.connections) + len(self.handshakes) >= room:
             self.refused_count += 1
             return False
         self.handshakes.add(transport)
         return True
+
+    def count_refusal(self):
+        """Count a connection that was closed before it was one."""
+        self.refused_count += 1
 
     def drain(self):
         """Let every connection end after what it has under way; idle ones at once."""
@@ -164,6 +173,8 @@ cdef class AcceptedConnection(Sink):
         self.transport = transport
         self.transport_write = transport.write
         self.peer = endpoint.describe_peer(transport)
+        if self.told_client is not None:
+            self.peer = Peer(self.told_client, self.peer.scheme, self.peer.certificate)
         self.tls = endpoint.scheme == "https"
         self.deadline = ConnectionDeadline.__new__(ConnectionDeadline)
         self.deadline.owner = self

@@ -153,10 +153,7 @@ class ClientAddress:
         The walk goes from the right, over trusted addresses, to the first untrusted one; an entry that is no address
         ends it at the last good one. peer: "ip:port"; a unix socket's peer counts as 127.0.0.1.
         """
-        believed = self._peers.get(peer)
-        if believed is None:
-            believed = self._believes(peer)
-        if not believed:
+        if not self.believes(peer):
             return None
         value = request.header(self._header)
         if not value:
@@ -177,8 +174,12 @@ class ClientAddress:
             return None
         return format_client(str(found[0]), found[1])
 
-    def _believes(self, peer: str) -> bool:
-        """Decide about a peer, and remember: its connection will have more requests."""
+    def believes(self, peer: str) -> bool:
+        """Tell whether `peer`, "ip:port" or "unix:", is a trusted proxy; remembered: it will have more requests."""
+        believed = self._peers.get(peer)
+        return self._decide(peer) if believed is None else believed
+
+    def _decide(self, peer: str) -> bool:
         node = (IPv4Address("127.0.0.1"), 0) if peer.startswith("unix:") else _node(peer)
         if len(self._peers) >= _PEERS_REMEMBERED:
             self._peers.clear()

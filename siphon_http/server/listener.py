@@ -16,6 +16,7 @@ from siphon_http._core.exchange import Handler
 from siphon_http.config import ServerConfig
 from siphon_http.errors import BindError
 from siphon_http.server.endpoint import Endpoint, LoopState
+from siphon_http.server.forwarded import ClientAddress
 from siphon_http.server.limits import endpoint_for
 
 __all__ = ["Listener", "holder_of"]
@@ -156,6 +157,11 @@ class Listener:
             credentials = Credentials(self.config.tls, alpn=self.config.alpn)
             factory = lambda: SecureTransport(endpoint, credentials.context)  # noqa: E731
             self._watch(credentials.refresh)
+        if self.config.proxy_protocol:
+            from siphon_http.server.proxy_protocol import ProxiedFactory
+
+            trusted = self.config.trusted_proxies
+            factory = ProxiedFactory(endpoint, factory, ClientAddress(trusted).believes if trusted else None)
         loop = asyncio.get_running_loop()
         create: Callable[..., Awaitable[asyncio.AbstractServer]]
         create = loop.create_server if self._path is None else loop.create_unix_server

@@ -32,6 +32,7 @@ cdef class SecureTransport:
     cdef object pending              # its bound pending
     cdef object app                  # the Connection or Http2Connection, once the handshake is over
     cdef object app_data_received    # its bound data_received
+    cdef public str told_client      # client that a PROXY header told before we began, or None
     cdef HandshakeDeadline deadline  # of the handshake; None once that is over
     cdef int state                   # SecureState
     cdef bint paused                 # the connection takes no data for now

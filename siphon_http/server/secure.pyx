@@ -204,6 +204,7 @@ cdef class SecureTransport:
             self.app = self.endpoint.http2_connection()
         else:
             self.app = self.endpoint.connection()
+        self.app.told_client = self.told_client
         self.app_data_received = self.app.data_received
         self.app.connection_made(self)
         return self.state == OPEN

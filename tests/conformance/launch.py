@@ -88,7 +88,7 @@ class Server:
         for name, settings in listeners.items():
             settings, self.addresses[name] = addressed(settings)
             servers.append(settings)
-        self.secure = {n for n, s in listeners.items() if "tls" in s}
+        self.secure = {n for n, s in listeners.items() if "tls" in s or "proxy_protocol" in s}
         main = {
             "script": {"path": "script.py"},
             "extensions": {"http": "http.yaml"},
@@ -141,7 +141,7 @@ class Server:
         return self
 
     def answers(self, name: str) -> bool:
-        """Whether a listener answers now (for TLS: accepts)."""
+        """Whether a listener answers now (for TLS or a PROXY header: accepts)."""
         try:
             with Wire(self.addresses[name], timeout=2.0) as wire:
                 if name not in self.secure:
