@@ -272,6 +272,12 @@ class ServerConfig:
     http1: bool = optional(True, "speak HTTP/1.1")
     http2: bool = optional(True, "speak HTTP/2 (h2 by ALPN; h2c with prior knowledge)")
     max_concurrent_streams: int = optional(128, "open HTTP/2 streams of one connection", low=1, high=100_000)
+    http2_ping_interval_ms: int | None = optional(
+        None,
+        "an HTTP/2 client silent for so long is sent a PING; one that does not answer is cut",
+        low=10,
+        high=_DAY_MS,
+    )
     http2_through_h2: bool = optional(False, "the safe fallback: every HTTP/2 frame through the h2 library, far slower")
     access_log: bool = optional(False, "log each request")
     proxy_protocol: bool = optional(False, "connections begin with a PROXY header (version 1 or 2)")

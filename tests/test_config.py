@@ -42,6 +42,7 @@ def test_the_defaults_of_a_listener_are_the_documented_ones(http: HttpYaml) -> N
         "http1": True,
         "http2": True,
         "max_concurrent_streams": 128,
+        "http2_ping_interval_ms": None,
         "http2_through_h2": False,
         "access_log": False,
         "proxy_protocol": False,

@@ -19,7 +19,10 @@ cdef class Http2ServerConnection(Http2Hot):
     cdef readonly bint has_more           # the turn is over, and frames may be left: call `receive_data` again, with b""
     cdef bint held                        # the owner was asked to stop reading
     cdef bint ended                       # the peer has sent its last byte (half-closed)
+    cdef readonly unsigned int progress   # changes when what has arrived in part is another frame, or field block
     cdef bint warned                      # a first GOAWAY is sent; the last one follows
+    cdef bint noticed                     # the peer has read it: it answers PING, and knows
+    cdef readonly bint parting            # all is sent and told; the peer is asked whether it has read it
     cdef bint leaving                     # the peer has sent GOAWAY
 
     cpdef int receive_data(self, bytes data, double now=*) except -1
@@ -32,9 +35,12 @@ cdef class Http2ServerConnection(Http2Hot):
     cpdef int time_out(self, Request request=*) except -1
     cpdef bint is_quiet(self)
     cpdef bint is_reading_head(self)
+    cpdef bint is_stuck(self)
+    cpdef int ping(self) except -1
     cpdef list detach(self)
     cdef Http2Stream _stream_of(self, Request request)
     cdef int _expired(self, Http2Stream stream, double now) except -1
+    cdef int _give_up(self, Http2Stream stream) except -1
     cdef int _pump(self) except -1
     cdef int _hold(self) except -1
     cdef int _read_preface(self, const char* data, Py_ssize_t size) except -1
@@ -43,5 +49,6 @@ cdef class Http2ServerConnection(Http2Hot):
     cdef bint _is_flood(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size)
     cdef int _events(self, list events) except -1
     cdef int _drain_now(self) except -1
-    cdef int _close(self) except -1
+    cdef int _part(self) except -1
+    cdef int _close(self, bint linger) except -1
     cdef int _lose_all(self) except -1

@@ -35,7 +35,9 @@ from siphon_http.protocol.http2_judge cimport (
     FRAME_HEAD, FRAME_SIZE_ERROR, GOAWAY, HEADERS, LAST_STREAM, NO_ERROR, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, frame_number, goaway_frame, known_settings, new_judge,
 )
-from siphon_http.protocol.http2_stream cimport Http2State, Http2Stream
+from siphon_http.protocol.http2_stream cimport (
+    WATCH_NOTHING, WATCH_OUTPUT, WATCH_UPLOAD, Http2State, Http2Stream, Watch,
+)
 from siphon_http.protocol.sink cimport NoSink, Sink
 
 __all__ = ["Http2ServerConnection"]
@@ -47,6 +49,8 @@ cdef int BLOCK_FRAMES = 60              # CONTINUATION frames of one field block
 cdef int TURN_COST = 1024               # frames handled in one turn; other connections come in between
 cdef int JUDGE_COST = 7                 # frames that one costs which h2 has to see
 cdef bytes DRAIN_PING = b"draining"
+cdef bytes LAST_PING = b"good-bye"
+cdef bytes ALIVE_PING = b"are you?"
 
 
 @cython.final
@@ -56,16 +60,19 @@ cdef class Http2ServerConnection(Http2Hot):
     sink: the owner. out: the loop's output buffer. max_header_bytes, max_headers: of one request, as bytes that RFC
     9113, 6.5.2 counts and as field lines (431). max_streams: requests at once; more are refused. window: content that
     a request may send ahead, bytes. write_timeout: seconds that an answer may wait for the client's window without any
-    progress. through_h2: let h2 see every frame, at many times the cost. Times are arguments, in seconds on the owner's clock. Belongs to one thread.
+    progress; upload_timeout: seconds that content may stand still once its answer has begun. through_h2: let h2 see
+    every frame, at many times the cost. Times are arguments, in seconds on the owner's clock. Belongs to one thread.
     """
 
     def __cinit__(self, Sink sink not None, OutBuffer out not None, Py_ssize_t max_header_bytes=65536,
-                  int max_headers=128, int max_streams=128, int window=65535, double write_timeout=30.0, bint through_h2=False):
+                  int max_headers=128, int max_streams=128, int window=65535, double write_timeout=30.0,
+                  bint through_h2=False, double upload_timeout=75.0):
         self.sink = sink
         self.out = out
         self.max_header_bytes = max_header_bytes
         self.max_streams = max_streams
         self.write_timeout = write_timeout
+        self.upload_timeout = upload_timeout
         self.state = Http2State.PREFACE
         self.streams = {}
         self.waiting = {}
@@ -115,6 +122,14 @@ cdef class Http2ServerConnection(Http2Hot):
         """Tell whether a frame or a field block has begun and not ended."""
         return self.in_block or PyByteArray_GET_SIZE(self.inbox) > self.at
 
+    cpdef bint is_stuck(self):
+        """Tell whether part of a frame or field block stops what follows; a client may send content as slowly as it likes."""
+        cdef Py_ssize_t waiting = PyByteArray_GET_SIZE(self.inbox) - self.at
+        if self.full or self.has_more:
+            return False
+        return self.in_block or waiting > 0 and (
+            waiting < FRAME_HEAD or PyByteArray_AS_STRING(self.inbox)[self.at + 3] != DATA)
+
     cdef int _pump(self) except -1:
         """Handle the frames that have arrived, then send what is due."""
         cdef Http2Stream stream
@@ -127,6 +142,8 @@ cdef class Http2ServerConnection(Http2Hot):
                 if self._is_much():
                     self._flush(False)
             self.has_more = self.spent >= TURN_COST
+            if self.spent and not self.in_block:
+                self.progress += 1
             del self.inbox[:self.at]
             self.at = 0
             if self.ended and not self.full and not self.has_more:
@@ -206,6 +223,7 @@ cdef class Http2ServerConnection(Http2Hot):
                 return 0
             if kind == HEADERS:
                 self.in_block = not flags & FLAG_END_HEADERS
+                self.progress += 1
                 self.continuations = 0
                 self.block_bytes = size
             elif kind == GOAWAY:
@@ -261,7 +279,10 @@ cdef class Http2ServerConnection(Http2Hot):
                 self._request(event.stream_id, event.stream_ended is not None, False)
             elif kind is PingAckReceived:
                 if self.warned and event.ping_data == DRAIN_PING and self.state == Http2State.OPEN:
+                    self.noticed = True
                     self._drain_now()
+                elif self.parting and event.ping_data == LAST_PING and not self.streams:
+                    return self._close(False)
             elif kind is RemoteSettingsChanged:
                 self._settings()
             else:
@@ -293,14 +314,14 @@ cdef class Http2ServerConnection(Http2Hot):
         return 0
 
     cpdef double expire(self, double now) except? -1:
-        """End what is over by `now`: requests that were armed, and answers that the client does not take.
+        """End what is over by `now`: requests that were armed, answers that the client does not take, uploads that stop.
 
         Returns the time to call again, 0 when there is none.
         """
         cdef Http2Stream stream
         cdef double first = 0
         for stream in list(self.streams.values()):
-            if 0 < stream.due <= now or stream.due == 0 and stream.pending:
+            if 0 < stream.due <= now or stream.due == 0 and (stream.pending or stream.answered and not stream.complete):
                 self._expired(stream, now)
         if self.waiting:
             self._settle()
@@ -310,18 +331,30 @@ cdef class Http2ServerConnection(Http2Hot):
         return first
 
     cdef int _expired(self, Http2Stream stream, double now) except -1:
-        """The time of one stream is over: of its request, or of an answer to be taken."""
-        cdef bint waited = stream.due > 0 and stream.answered
+        """The time of one stream is over: of its request, or of what the client has to do once the answer has begun."""
+        cdef Watch watched = stream.watch
         stream.due = 0
-        if not stream.answered and stream.request is not None:
-            return self.time_out(stream.request)
-        if stream.pending and waited and not stream.moved:
-            stream._break(CANCEL)
-            return self._settle()
+        stream.watch = WATCH_NOTHING
+        if not stream.answered:
+            return self.time_out(stream.request) if stream.request is not None else 0
         if stream.pending:
-            stream.moved = False
+            if watched == WATCH_OUTPUT and not stream.moved:
+                return self._give_up(stream)
+            stream.watch = WATCH_OUTPUT
             stream.due = now + self.write_timeout
+        elif not stream.complete and stream.request is not None:
+            # A handler that does not read what is here is no fault of the client.
+            if watched == WATCH_UPLOAD and not stream.moved and not stream.queue:
+                return self._give_up(stream)
+            stream.watch = WATCH_UPLOAD
+            stream.due = now + self.upload_timeout
+        stream.moved = False
         return 0
+
+    cdef int _give_up(self, Http2Stream stream) except -1:
+        """The client does nothing for a stream: reset it."""
+        stream._break(CANCEL)
+        return self._settle()
 
     cpdef int time_out(self, Request request=None) except -1:
         """The time of `request` is over: 408 while it still arrives, 504 after. Without one: that of the connection."""
@@ -329,7 +362,7 @@ cdef class Http2ServerConnection(Http2Hot):
         if self.state == Http2State.CLOSED:
             return 0
         if request is None:
-            return self._drain_now()
+            return self._close(False) if self.parting else self._drain_now()
         stream = self._stream_of(request)
         if stream is None or stream.answered:
             return 0
@@ -366,7 +399,7 @@ cdef class Http2ServerConnection(Http2Hot):
     cdef int _drain_now(self) except -1:
         """Take no more streams, and close once those in flight have ended."""
         if self.state == Http2State.PREFACE:
-            return self._close()
+            return self._close(not self.ended)
         if self.state == Http2State.OPEN:
             self._go(Http2State.DRAINING)
             self._put(goaway_frame(self.highest_stream, NO_ERROR))
@@ -376,16 +409,36 @@ cdef class Http2ServerConnection(Http2Hot):
         """Close when nothing is in flight and nothing more can come."""
         if not self.streams and self.state != Http2State.CLOSED:
             if self.state == Http2State.DRAINING:
-                return self._close()
+                return self._part()
             if self.leaving or self.ended and not self.full and not self.has_more:
                 return self._drain_now()
         return 0
 
-    cdef int _close(self) except -1:
-        """Close once everything is sent; what the peer still sends is passed over, lest it resets the connection."""
+    cdef int _part(self) except -1:
+        """Everything is sent: close, and do not wait longer than needed for a peer that is still reading it.
+
+        One that answers PING has read all that came before: nothing can be lost by closing then.
+        """
+        if self.ended or not self.noticed:
+            return self._close(not self.ended)
+        if not self.parting:
+            self.parting = True
+            self.connection.ping(LAST_PING)
+            self._flush(False)
+        return 0
+
+    cdef int _close(self, bint linger) except -1:
+        """Close once everything is sent. linger: what the peer still sends is passed over, lest it resets the connection."""
         self._go(Http2State.CLOSED)
         self._flush(True)
-        self.sink.close(not self.ended)
+        self.sink.close(linger)
+        return 0
+
+    cpdef int ping(self) except -1:
+        """Ask the peer whether it is there (RFC 9113, 6.7)."""
+        if self.state == Http2State.OPEN or self.state == Http2State.DRAINING:
+            self.connection.ping(ALIVE_PING)
+            self._flush(False)
         return 0
 
     cdef int _lose_all(self) except -1:

@@ -13,6 +13,12 @@ cdef enum:
     NARROW_BYTES = 16384    # a client that opens streams with less window than this gets its handlers one by one
 
 
+cdef enum Watch:
+    WATCH_NOTHING = 0
+    WATCH_OUTPUT = 1        # that the client takes content
+    WATCH_UPLOAD = 2        # that it sends content
+
+
 cpdef enum Http2State:
     PREFACE = 0         # the client's preface has not arrived whole
     OPEN = 1
@@ -35,6 +41,7 @@ cdef class Http2Flow(Http2Link):
     cdef bint withheld                  # a stream waits for window because too much is buffered
     cdef FloodMeter meter               # what the peer did that costs us more than itself
     cdef double write_timeout           # seconds that an answer may wait for the peer's window without any progress
+    cdef double upload_timeout          # seconds that content may stand still once its answer has begun
 
     cdef int _go(self, Http2State state) except -1
     cdef int _settle(self) except -1
@@ -89,7 +96,8 @@ cdef class Http2Stream(Http2Output):
     cdef bint ends                  # nothing follows the pieces
     cdef bint finished              # END_STREAM is sent
     cdef bint is_ready              # it is in `flow.ready`
-    cdef bint moved                 # something of it was sent since `expire` last looked
+    cdef bint moved                 # something of it was sent, or arrived, since `expire` last looked
+    cdef Watch watch                # once its answer has begun: what `due` stands for
 
     cdef int _receive(self, bytes data, Py_ssize_t flow_size) except -1
     cdef int _end_content(self) except -1

@@ -251,6 +251,7 @@ cdef class Http2Stream(Http2Output):
         """Take a DATA frame's content; flow_size: with its padding."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         self.owes_continue = False
+        self.moved = True
         self.received += size
         self.unacknowledged += flow_size
         if self.expected >= 0 and self.received > self.expected:

@@ -41,6 +41,7 @@ cdef class Endpoint:
     cdef readonly int max_headers        # more field lines are answered 431
     cdef readonly int max_connections    # more are answered 503
     cdef readonly int max_concurrent_streams  # of one HTTP/2 connection; more are refused
+    cdef readonly double http2_ping_interval    # seconds of silence after which a client is asked; 0 = never
     cdef readonly bint http2_through_h2  # no hot path: every frame of HTTP/2 goes through h2
     cdef readonly bint http1, http2      # what is spoken
     cdef readonly str scheme             # "http" or "https"

@@ -55,6 +55,8 @@ class Endpoint:
     @property
     def max_concurrent_streams(self) -> int: ...
     @property
+    def http2_ping_interval(self) -> float: ...
+    @property
     def http2_through_h2(self) -> bool: ...
     @property
     def http1(self) -> bool: ...
@@ -93,6 +95,7 @@ class Endpoint:
         max_headers: int = 128,
         max_connections: int = 1000000,
         max_concurrent_streams: int = 128,
+        http2_ping_interval: float = 0.0,
         http2_through_h2: bool = False,
         http1: bool = True,
         http2: bool = True,

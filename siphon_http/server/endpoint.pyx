@@ -58,7 +58,7 @@ cdef class Endpoint:
                  double idle_timeout=75.0, double write_timeout=30.0, double request_timeout=30.0,
                  Py_ssize_t max_body_bytes=1048576, Py_ssize_t max_header_bytes=65536, int max_headers=128,
                  int max_connections=1000000, int max_concurrent_streams=128,
-                 bint http2_through_h2=False, bint http1=True, bint http2=True,
+                 double http2_ping_interval=0.0, bint http2_through_h2=False, bint http1=True, bint http2=True,
                  str scheme="http", forwarded=None):
         self.handler = handler
         self.state = state
@@ -72,6 +72,7 @@ cdef class Endpoint:
         self.max_headers = max_headers
         self.max_connections = max_connections
         self.max_concurrent_streams = max_concurrent_streams
+        self.http2_ping_interval = http2_ping_interval
         self.http2_through_h2 = http2_through_h2
         self.http1, self.http2 = http1, http2
         self.scheme = scheme

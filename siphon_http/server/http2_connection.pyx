@@ -9,6 +9,8 @@ NEW until the client's preface is whole, REQUEST while there are streams, HEAD w
 
 cimport cython
 
+import logging
+
 from siphon_http._core.clock cimport monotonic
 from siphon_http._core.exchange cimport Exchange
 from siphon_http._core.message cimport Request
@@ -21,8 +23,12 @@ from siphon_http.server.endpoint cimport (
 
 __all__ = ["Http2Connection"]
 
+log = logging.getLogger("siphon_http.server")
+
 cdef int WINDOW = 65535                 # content that a request may send ahead, bytes
 cdef double DRAIN_GRACE_SECONDS = 1.0   # how long a client may take to note that the end is near
+cdef double PARTING_SECONDS = 2.0       # how long it may then take to read the rest
+cdef double PONG_SECONDS = 10.0         # how long it may take to answer a PING, unless the interval is shorter
 cdef double FIRST_GRACE_SECONDS = 0.25  # how long one that was silent so far may still bring its first request
 
 
@@ -55,6 +61,7 @@ cdef class Http2Connection(AcceptedConnection):
         if self.phase >= PHASE_CLOSING:
             return
         now = monotonic()
+        self.heard_at = now
         try:
             self.protocol.receive_data(data, now)
             self._go_on(now)
@@ -157,6 +164,8 @@ cdef class Http2Connection(AcceptedConnection):
         if not self.told:
             self.told = True
             self.grace_due = monotonic() + DRAIN_GRACE_SECONDS
+            if self.look_due > 0:
+                self.look_due = min(self.look_due, monotonic() + self._look_every())
             self.protocol.drain()
             self._set_due()
         return 0
@@ -166,7 +175,10 @@ cdef class Http2Connection(AcceptedConnection):
         self._open(transport)
         self.protocol = Http2ServerConnection(
             self, endpoint.state.out, endpoint.max_header_bytes, endpoint.max_headers, endpoint.max_concurrent_streams,
-            WINDOW, endpoint.write_timeout, endpoint.http2_through_h2)
+            WINDOW, endpoint.write_timeout, endpoint.http2_through_h2, endpoint.idle_timeout)
+        if endpoint.http2_ping_interval > 0:
+            self.heard_at = monotonic()
+            self.ping_due = self.heard_at + endpoint.http2_ping_interval
         self.phase = PHASE_NEW
         self.phase_due = due
         if endpoint.draining:
@@ -195,6 +207,11 @@ cdef class Http2Connection(AcceptedConnection):
                 self.phase_due = 0
             if self.look_due == 0 or self.look_due > now + self._look_every():
                 self.look_due = now + self._look_every()
+            if not self.protocol.is_stuck():
+                self.head_due = 0
+            elif self.head_due == 0 or self.head_seen != self.protocol.progress:
+                self.head_seen = self.protocol.progress
+                self.head_due = now + self.endpoint.header_timeout
         elif self.protocol.greeted:
             if self.phase == PHASE_NEW:
                 self.active_at = now
@@ -203,19 +220,43 @@ cdef class Http2Connection(AcceptedConnection):
 
     cdef double _look_every(self):
         """Return how often streams are looked at: answers that nobody takes have no other way to be seen."""
-        return min(self.endpoint.write_timeout, self.endpoint.idle_timeout) / 4
+        cdef double seconds = min(self.endpoint.write_timeout, self.endpoint.idle_timeout) / 4
+        return seconds if not self.told else min(seconds, PARTING_SECONDS / 4)
 
     cdef int _wait(self, double now) except -1:
         """No stream is open: wait for the rest of a frame, or for the next request."""
-        if self.protocol.is_reading_head():
+        if self.protocol.parting:
+            if not self.parts:
+                self.parts = True
+                self.phase = PHASE_IDLE
+                self.phase_due = now + PARTING_SECONDS
+        elif self.protocol.is_reading_head():
             if self.phase != PHASE_HEAD:
                 self.phase = PHASE_HEAD
-                self.phase_due = now + self.endpoint.header_timeout
+                self.phase_due = self.head_due or now + self.endpoint.header_timeout
         elif self.phase != PHASE_IDLE:
             # From the last request on: frames of other kinds, whole or in parts, buy no time.
             self.phase_due = self.active_at + self.endpoint.idle_timeout
             self.phase = PHASE_IDLE
+        self.head_due = 0
         return self._set_due()
+
+    cdef int _check_peer(self, double now) except -1:
+        """Ask a client that has been silent for long; one that was asked and is silent still has gone (RFC 9113, 6.7)."""
+        cdef double interval = self.endpoint.http2_ping_interval
+        cdef double waits = min(interval, PONG_SECONDS)
+        if self.reading_paused:
+            self.heard_at = now     # it is we who do not listen
+        if self.pinged_at > 0 and self.heard_at < self.pinged_at:
+            log.info("%s answered no PING for %g s: connection reset", self.peer.client, waits)
+            return self.abort()
+        self.pinged_at = 0
+        if now - self.heard_at >= interval * 0.99:
+            self.pinged_at = now
+            self.ping_due = now + waits
+            return self.protocol.ping()
+        self.ping_due = self.heard_at + interval
+        return 0
 
     cdef int _set_due(self) except -1:
         """Let the connection's deadline be the first of ours."""
@@ -226,6 +267,10 @@ cdef class Http2Connection(AcceptedConnection):
             due = self.look_due
         if self.grace_due > 0 and (due == 0 or self.grace_due < due):
             due = self.grace_due
+        if self.head_due > 0 and (due == 0 or self.head_due < due):
+            due = self.head_due
+        if self.ping_due > 0 and (due == 0 or self.ping_due < due):
+            due = self.ping_due
         self.due = due
         return self._arm()
 
@@ -244,7 +289,10 @@ cdef class Http2Connection(AcceptedConnection):
                     self.look_due = first
             elif self.phase == PHASE_REQUEST:
                 self._wait(now)
-        if self.phase < PHASE_CLOSING and self.phase_due > 0 and now >= self.phase_due:
-            self.phase_due = 0
+        if self.phase < PHASE_CLOSING and (
+                self.phase_due > 0 and now >= self.phase_due or self.head_due > 0 and now >= self.head_due):
+            self.phase_due = self.head_due = 0
             self.protocol.time_out()
+        if self.phase < PHASE_CLOSING and self.ping_due > 0 and now >= self.ping_due:
+            self._check_peer(now)
         return self._set_due()

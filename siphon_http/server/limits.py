@@ -61,6 +61,7 @@ def endpoint_for(config: ServerConfig, handler: Handler, state: LoopState) -> En
         max_headers=config.max_headers,
         max_connections=connection_limit(config.max_connections),
         max_concurrent_streams=config.max_concurrent_streams,
+        http2_ping_interval=(config.http2_ping_interval_ms or 0) / 1000,
         http2_through_h2=config.http2_through_h2,
         http1=config.http1,
         http2=config.http2,

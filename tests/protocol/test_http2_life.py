@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from siphon_http._core.message import Response
+from siphon_http._core.message import Request, Response
+from siphon_http.errors import RemoteProtocolError
 from siphon_http.protocol.http2_stream import Http2State
+from siphon_http.testing import ExchangeDriver
 from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, echo, fields, frame, frames, keep
 
 LAST = 0x7FFFFFFF
@@ -140,6 +142,91 @@ def test_a_client_that_sends_no_preface_is_closed_in_its_time() -> None:
     assert owner.calls == [("close", True)]
 
 
+def upload(pair: Pair) -> tuple[ExchangeDriver, Request]:
+    """Begin a request with content, and the answer to it."""
+    pair.send(fields("/up", "POST"), b"a", end=False)
+    pair.run()
+    driver, request = pair.owner.drivers[0], pair.owner.requests[0]
+    assert driver.read_content(request) == b"a"
+    driver.start(request, Response())
+    return driver, request
+
+
+def test_an_upload_behind_its_answer_must_not_stand_still() -> None:
+    pair = Pair(keep, streams=True, upload_timeout=5.0)
+    driver, request = upload(pair)
+    assert pair.server.expire(101.0) == 106.0
+    pair.client.send_data(1, b"b")
+    pair.run()
+    assert pair.server.expire(106.0) == 111.0
+    assert driver.read_content(request) == b"b"
+    assert pair.server.expire(111.0) == 0.0
+    pair.run()
+    assert pair.answers[1].reset == 8 and pair.owner.calls[-1] == ("request_abandoned", "/up")
+    with pytest.raises(RemoteProtocolError):
+        driver.read_content(request)
+
+
+def test_an_upload_that_its_handler_does_not_read_may_stand_still() -> None:
+    pair = Pair(keep, streams=True, upload_timeout=5.0)
+    driver, request = upload(pair)
+    pair.client.send_data(1, b"b")
+    pair.run()
+    for now in (101.0, 106.0, 111.0, 116.0):
+        assert pair.server.expire(now) == now + 5
+    assert driver.read_content(request) == b"b"
+    pair.client.end_stream(1)
+    pair.run()
+    assert pair.server.expire(121.0) == 0.0 and driver.is_open(request)
+
+
+def test_an_answer_that_waits_for_its_client_has_its_own_time_before_the_upload_has() -> None:
+    pair = Pair(keep, streams=True, upload_timeout=5.0, write_timeout=3.0, settings={4: 1}, takes=False)
+    driver, request = upload(pair)
+    driver.chunk(request, b"xy")
+    assert pair.server.expire(101.0) == 104.0
+    pair.client.increment_flow_control_window(1, 1)
+    pair.run()
+    assert pair.server.expire(104.0) == 109.0
+    pair.client.send_data(1, b"b")
+    pair.run()
+    assert pair.server.expire(109.0) == 114.0 and driver.is_open(request)
+
+
+def test_what_stops_the_frames_behind_it_can_be_told() -> None:
+    """And whether it is still the same frame or field block."""
+    owner = Owner(keep)
+    server = owner.connection
+
+    def after(data: bytes) -> tuple[bool, int]:
+        server.receive_data(data, 1.0)
+        return server.is_stuck(), server.progress
+
+    stuck, first = after(PREFACE + SETTINGS + frame(1, 4, 1, b"\x83\x86\x84\x41\x01x"))
+    assert not stuck
+    assert after(frame(0, 0, 1, b"x" * 100)[:50]) == (False, first)  # content may come slowly
+    stuck, second = after(frame(0, 0, 1, b"x" * 100)[50:] + frame(1, 1, 3, b"\x82")[:4])
+    assert stuck and second != first
+    assert after(frame(1, 1, 3, b"\x82")[4:9]) == (True, second)
+    stuck, third = after(b"\x82")
+    assert stuck and third != second  # the block has begun
+    assert after(frame(9, 0, 3, b"")) == (True, third)
+    stuck, fourth = after(frame(9, 4, 3, b"\x86\x84\x41\x01x") + b"\0")
+    assert stuck and fourth != third
+    server.pause()
+    assert not server.is_stuck()  # it is we who do not read
+
+
+def test_a_ping_of_ours_is_sent_at_once() -> None:
+    pair = Pair(keep)
+    pair.server.ping()
+    pair.run()
+    assert frames(pair.owner.written)[-1] == (6, 0, 0, b"are you?") and not pair.is_closed()
+    early = Owner(keep)
+    early.connection.ping()
+    assert early.writes == []
+
+
 # ---- drain
 
 
@@ -161,8 +248,33 @@ def test_drain_lets_streams_finish_and_then_closes() -> None:
         assert driver.respond(request, Response(body=b"done")) == 1
     pair.run()
     assert pair.answers[first].body == pair.answers[racing].body == b"done"
-    assert pair.is_closed() and pair.owner.calls[-1] == ("close", True)
+    # The client has answered a PING behind the last content: it has read all, and nothing is to be waited for.
+    assert pair.is_closed() and pair.owner.calls[-1] == ("close", False)
     assert "refused" not in pair.owner.names
+
+
+def test_a_client_that_has_noticed_the_end_is_asked_whether_it_has_read_all() -> None:
+    owner = Owner(keep)
+    server = owner.connection
+    server.receive_data(PREFACE + SETTINGS + frame(1, 5, 1, b"\x82\x86\x84\x41\x01x"))
+    server.drain()
+    server.receive_data(frame(6, 1, 0, b"draining"))
+    owner.drivers[0].respond(owner.requests[0], Response(body=b"done"))
+    assert server.parting and frames(owner.written)[-1] == (6, 0, 0, b"good-bye")
+    server.receive_data(frame(8, 0, 0, b"\0\0\0\4") + frame(1, 5, 3, b"\x82\x86\x84\x41\x01x"))
+    assert frames(owner.written)[-1] == (3, 0, 3, b"\0\0\0\7") and "close" not in owner.names
+    server.receive_data(frame(6, 1, 0, b"good-bye"))
+    assert owner.calls[-1] == ("close", False) and server.state == Http2State.CLOSED
+
+
+def test_a_client_that_does_not_answer_any_more_is_closed_in_its_time() -> None:
+    owner = Owner(keep)
+    owner.connection.receive_data(PREFACE + SETTINGS)
+    owner.connection.drain()
+    owner.connection.receive_data(frame(6, 1, 0, b"draining"))
+    assert owner.connection.parting and "close" not in owner.names
+    owner.connection.time_out()
+    assert owner.calls == [("close", False)]
 
 
 def test_an_idle_connection_drains_at_once() -> None:
