@@ -16,7 +16,7 @@ MAX_FUNCTION_LINES = 60
 
 FOLDERS = ("siphon_http", "tests", "benchmarks", "examples", "docs", "deploy", "schema", ".ci")
 TEXT = {".py", ".pyx", ".pxd", ".pyi", ".md", ".toml", ".yaml", ".yml", ".txt", ".cfg", ".ini", ".sh", ".json", ""}
-GENERATED = {"__pycache__", "build", "dist"}
+GENERATED = {"corpus", "__pycache__", "build", "dist"}
 
 
 def text_files() -> list[Path]:
