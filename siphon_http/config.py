@@ -343,11 +343,18 @@ class ClientConfig:
     cert: Path | None = optional(None, "PEM file: client certificate (with its key, or see `key`)", is_file=True)
     key: Path | None = optional(None, "PEM file: private key of `cert`", is_file=True)
     pool_size: int = optional(8, "idle connections kept for each origin", low=0, high=100_000)
+    idle_timeout_ms: int = optional(60_000, "an idle connection is closed after it", low=1, high=_DAY_MS)
     max_connections: int = optional(100, "open connections to each origin", low=1, high=100_000)
     http2_prior_knowledge: bool = optional(False, "speak HTTP/2 without asking (h2c)")
     connect_timeout_ms: int = optional(5_000, "look-up, TCP and TLS handshake", low=1, high=_DAY_MS)
     pool_timeout_ms: int = optional(5_000, "wait for a free connection", low=1, high=_DAY_MS)
     retries: int | RetryConfig = optional(0, "tries after the first one that failed, or a block", low=0, high=10)
+    write_timeout_ms: int | None = optional(
+        None, "a server that takes nothing of a request for so long; none: timeout_ms alone", low=1, high=_DAY_MS
+    )
+    read_timeout_ms: int | None = optional(
+        None, "a server that sends nothing of an answer for so long; none: timeout_ms alone", low=1, high=_DAY_MS
+    )
     follow_redirects: int = optional(10, "redirects followed at most; 0 returns them", low=0, high=50)
     max_response_bytes: int = optional(67_108_864, "larger response bodies raise ReadError", low=0, high=_TIB)
     proxy: str | None = optional(None, "URL of an HTTP proxy: http://[user:password@]host:port", parse=_parse_proxy)

@@ -12,7 +12,8 @@ from typing import Any, TypeVar, overload
 
 from siphon_http import errors
 from siphon_http._core.message import Request, Response
-from siphon_http.config import HttpConfig, load_config
+from siphon_http.client.api import Client, Clients, Transport, TransportFactory, client_class
+from siphon_http.config import ClientConfig, HttpConfig, load_config
 from siphon_http.dispatch import Dispatcher
 from siphon_http.errors import RouteError, ScriptError
 from siphon_http.host.api import Context
@@ -32,8 +33,18 @@ CUT_OFF_SECONDS = 0.5
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def pooled_transport(name: str | None, config: ClientConfig) -> Transport:
+    """Return what carries the requests of one client over the network."""
+    from siphon_http.client.pool import PoolTransport  # only who sends pays for it
+
+    return PoolTransport(name, config)
+
+
 class HttpNamespace:
-    """What scripts import: `from siphon import http`."""
+    """What scripts import: `from siphon import http`.
+
+    clients: what `http.Client` finds by name; None: there are no named ones.
+    """
 
     Request = Request
     Response = Response
@@ -41,16 +52,25 @@ class HttpNamespace:
     HttpStatusError = errors.HttpStatusError
     RouteError = errors.RouteError
     RemoteProtocolError = errors.RemoteProtocolError
+    ClientError = errors.ClientError
+    PoolTimeout = errors.PoolTimeout
+    ConnectTimeout = errors.ConnectTimeout
+    WriteTimeout = errors.WriteTimeout
+    ReadTimeout = errors.ReadTimeout
+    TotalTimeout = errors.TotalTimeout
+    ConnectError = errors.ConnectError
+    TlsError = errors.TlsError
+    WriteError = errors.WriteError
+    ReadError = errors.ReadError
 
-    def __init__(self) -> None:
+    def __init__(self, clients: Clients | None = None) -> None:
         self._open: Registry | None = Registry()
+        self.Client: type[Client] = client_class(clients or Clients({}, pooled_transport))
 
     def __repr__(self) -> str:
         return "<namespace siphon.http>"
 
     def __getattr__(self, name: str) -> Any:
-        if name == "Client":
-            raise AttributeError("http.Client is not available in this version: the client comes with a later one")
         known = [word for word in dir(self) if not word.startswith("_")]
         raise AttributeError(f"siphon.http has no `{name}`; it has {', '.join(known)}")
 
@@ -146,12 +166,17 @@ class HttpNamespace:
 
 
 class HttpExtension:
-    """The http extension as the host sees it; see `host.api.Extension`."""
+    """The http extension as the host sees it; see `host.api.Extension`.
 
-    def __init__(self) -> None:
+    transport: makes what carries the requests of a client; a test harness puts a recorder there.
+    """
+
+    def __init__(self, transport: TransportFactory = pooled_transport) -> None:
         self._namespace: HttpNamespace | None = None
         self._config = HttpConfig()
         self._generation = Generation()
+        self._transport = transport
+        self._clients = Clients({}, transport)
 
     def namespace(self, context: Context) -> HttpNamespace:
         """Read and check http.yaml; return what scripts import. Raises ConfigError, TlsMaterialError."""
@@ -160,7 +185,8 @@ class HttpExtension:
         self._config = load_config(source, warnings=warnings, check_material=_check_material)
         for text in [*warnings, *_not_available(self._config)]:
             log.warning("%s", text)
-        self._namespace = HttpNamespace()
+        self._clients = Clients(self._config.clients, self._transport)
+        self._namespace = HttpNamespace(self._clients)
         return self._namespace
 
     def load_begins(self) -> None:
@@ -175,7 +201,7 @@ class HttpExtension:
 
     def task(self, context: Context) -> HttpTask:
         """Return what serves the routes that the script registered."""
-        return HttpTask(self._config, self._generation, context)
+        return HttpTask(self._config, self._generation, context, self._clients)
 
     def table(self) -> Sequence[Sequence[str]]:
         """Return the routes as rows: methods, path, handler, limits, place."""
@@ -202,17 +228,18 @@ def _not_available(config: HttpConfig) -> Iterable[str]:
     for server in config.servers:
         if server.access_log:
             yield f"{server.listen}: access_log is not available in this version"
-    if config.clients:
-        yield "clients: http.Client is not available in this version; what is configured for it was only checked"
 
 
 class HttpTask:
     """What runs for the http extension on one loop; see `host.api.Task`."""
 
-    def __init__(self, config: HttpConfig, generation: Generation, context: Context) -> None:
+    def __init__(
+        self, config: HttpConfig, generation: Generation, context: Context, clients: Clients | None = None
+    ) -> None:
         self._config = config
         self._generation = generation
         self._context = context
+        self._clients = clients
         self._server: Server | None = None
         self._dispatcher: Dispatcher | None = None
         self._startup_began = False
@@ -288,6 +315,8 @@ class HttpTask:
                 self._server.close()
             if self._dispatcher is not None:
                 self._dispatcher.close()
+            if self._clients is not None:
+                await self._clients.close()
 
     def _say_failed(self, kind: str, hook: Hook, error: BaseException, follows: str) -> None:
         text = self._context.user_traceback(error).rstrip()

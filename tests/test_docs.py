@@ -106,7 +106,7 @@ def test_every_block_of_both_files_has_its_table(generate: ModuleType) -> None:
 def write_site(folder: Path, siphon: str = "", http: str = "", script: str = "from siphon import http\n") -> None:
     """Write a folder that `siphon-http` can use, with every file that the YAML names."""
     siphon = siphon or "script: {path: routes.py}\nextensions: {http: http.yaml}\n"
-    http = http or 'servers:\n  - listen: "127.0.0.1:${PORT:-8080}"\n'
+    http = http or 'servers:\n  - listen: "127.0.0.1:${PORT:-8080}"\nclients: {api: {base_url: http://127.0.0.1:9}}\n'
     (folder / "siphon.yaml").write_text(siphon)
     (folder / "http.yaml").write_text(http)
     for name in re.findall(r"\b[\w-]+\.(?:pem|key|py|crt)\b", siphon + http):

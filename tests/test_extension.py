@@ -99,14 +99,22 @@ def test_a_name_that_is_not_there_lists_those_that_are() -> None:
     with pytest.raises(AttributeError) as caught:
         HttpNamespace().rout
     assert str(caught.value) == (
-        "siphon.http has no `rout`; it has HttpError, HttpStatusError, RemoteProtocolError, Request, Response, RouteError, "
-        "middleware, on_shutdown, on_startup, route"
+        "siphon.http has no `rout`; it has Client, ClientError, ConnectError, ConnectTimeout, HttpError, HttpStatusError, "
+        "PoolTimeout, ReadError, ReadTimeout, RemoteProtocolError, Request, Response, RouteError, TlsError, TotalTimeout, "
+        "WriteError, WriteTimeout, middleware, on_shutdown, on_startup, route"
     )
 
 
-def test_the_client_is_said_to_come_later() -> None:
-    with pytest.raises(AttributeError, match="comes with a later one"):
-        HttpNamespace().Client
+def test_a_named_client_can_be_made_while_the_script_loads_and_an_unknown_one_is_named(tmp_path: Path) -> None:
+    made: list[Any] = []
+
+    def script(http: Any) -> None:
+        made.append(http.Client("api"))
+        with pytest.raises(errors.ClientError, match="no client named 'apy': did you mean 'api'"):
+            http.Client("apy")
+
+    Loaded(tmp_path, script, "clients: {api: {base_url: 'http://127.0.0.1:9/v1'}}")
+    assert made[0].base_url == "http://127.0.0.1:9/v1"
 
 
 def test_decorators_return_the_function_and_are_kept_in_order(tmp_path: Path) -> None:
@@ -175,8 +183,9 @@ clients: {api: {base_url: 'http://api.example.com'}}
 """
     Loaded(tmp_path, nothing, text)
     assert "http1" not in caplog.text
-    for words in ("access_log is not", "http.Client is not"):
+    for words in ("access_log is not",):
         assert words in caplog.text
+    assert "clients" not in caplog.text
 
 
 # ---- what is printed

@@ -1,6 +1,6 @@
 """Request and Response as scripts see them."""
 
-from siphon_http._core.headers cimport Headers
+from siphon_http._core.response cimport Response, answer_405, plain_response
 
 
 cdef enum:
@@ -54,24 +54,3 @@ cdef class Request:
     cdef dict _path_params, _query_params, _headers, _cookies, _state  # made when first read; None until then
 
     cdef object field(self, const char* name, Py_ssize_t size)
-
-
-@cython.final
-cdef class Response:
-    cdef int _status               # 200 to 599
-    cdef list fields               # flat list of checked names and values, or None when there is none
-    cdef object content            # bytes, None, or an (async) iterator
-    cdef bint streams              # content is an iterator
-    cdef Headers _headers          # the live view, made when asked for
-
-    cdef Py_ssize_t declared       # Content-Length that the script set, -1 = none; valid after check_framing
-    cdef bint closes               # the script asked for the connection to end; valid after check_framing
-
-    cdef int check_framing(self, bint is_head) except -1
-    cdef bint has_framing(self) noexcept
-    cdef int _set_headers(self, object headers) except -1
-    cdef int _set_body(self, object body) except -1
-
-
-cdef Response plain_response(int status, bytes text)
-cpdef Response answer_405(bytes allow, bint options)

@@ -1,16 +1,12 @@
 """Types of message.pyx: what scripts see of a request, and what they answer with."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, Literal, Self, TypeAlias, final
+from collections.abc import AsyncIterator
+from typing import Any, Literal, final
 
-from siphon_http._core.headers import Headers
+from siphon_http._core.response import Response as Response
+from siphon_http._core.response import answer_405 as answer_405
 
 __all__ = ["Peer", "Request", "Response"]
-
-_FieldValue: TypeAlias = str | list[str] | tuple[str, ...]
-_Fields: TypeAlias = Mapping[str, _FieldValue] | Sequence[tuple[str, _FieldValue]]
-_Piece: TypeAlias = bytes | bytearray | memoryview
-_Stream: TypeAlias = Iterable[_Piece] | AsyncIterable[_Piece]
 
 @final
 class Peer:
@@ -115,51 +111,3 @@ class Request:
 
     def stream(self) -> AsyncIterator[bytes]:
         """Return an async iterator over the content, for routes with `stream=True`."""
-
-@final
-class Response:
-    """An answer: what a handler returns.
-
-    headers: dict of str to str or list of str, list of pairs, or Headers. body: bytes, bytearray, memoryview, str (sent
-    as UTF-8), None, or an (async) iterator of bytes, which is streamed. Raises TypeError or ValueError for a bad status,
-    header or body.
-    """
-
-    def __init__(
-        self, status: int = 200, headers: _Fields | None = None, body: _Piece | str | _Stream | None = None
-    ) -> None: ...
-    @property
-    def status(self) -> int:
-        """Status code, 200 to 599; assignable."""
-
-    @status.setter
-    def status(self, value: int) -> None: ...
-    @property
-    def headers(self) -> Headers:
-        """Header fields: a live, checked mapping of lower-case names; assignable."""
-
-    @headers.setter
-    def headers(self, value: _Fields | None) -> None: ...
-    @property
-    def body(self) -> bytes | _Stream:
-        """Content: bytes (b"" when none), or the iterator when it is streamed; assignable."""
-
-    @body.setter
-    def body(self, value: _Piece | str | _Stream | None) -> None: ...
-    @property
-    def text(self) -> str:
-        """Content as str, by the charset of Content-Type, else UTF-8."""
-
-    def header(self, name: str) -> str | None:
-        """Return the value of one header field, in any case, or None; repeats joined."""
-
-    def header_list(self, name: str) -> list[str]:
-        """Return all values of a repeated field, in order."""
-
-    def json(self) -> Any:
-        """Return the content parsed as JSON. Raises ValueError when it is not."""
-
-    def raise_for_status(self) -> Self:
-        """Return self, or raise HttpStatusError for 400 and above."""
-
-def answer_405(allow: bytes, options: bool) -> Response: ...

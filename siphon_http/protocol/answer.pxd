@@ -48,5 +48,9 @@ cdef class ClientProtocol:
     cdef int eof_received(self) except -1
     cdef int lost(self, str reason) except -1
     cdef int shut_down(self) except -1
+    cdef int pause(self) except -1
+    cdef int resume(self) except -1
+    cdef int cork(self) except -1
+    cdef int uncork(self) except -1
     cdef int room(self) noexcept
     cdef bint is_idle(self) noexcept

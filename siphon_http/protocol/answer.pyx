@@ -194,6 +194,22 @@ cdef class ClientProtocol:
         """Begin nothing more; close the link once the open exchanges have ended (HTTP/2: with GOAWAY)."""
         raise NotImplementedError
 
+    cdef int pause(self) except -1:
+        """The transport takes no more for now."""
+        return 0
+
+    cdef int resume(self) except -1:
+        """The transport takes more again."""
+        return 0
+
+    cdef int cork(self) except -1:
+        """More than one exchange may be begun before `uncork`: their output may wait until then."""
+        return 0
+
+    cdef int uncork(self) except -1:
+        """Write what has gathered."""
+        return 0
+
     cdef int room(self) noexcept:
         """How many exchanges may begin now; 0 for ever once the connection is closing."""
         return 0

@@ -1,0 +1,37 @@
+"""asyncio.Protocol adapter between a transport and the protocol that a client's connection speaks."""
+
+cimport cython
+
+from siphon_http._core.idle cimport IdleEntry
+from siphon_http.protocol.answer cimport Answer, ClientProtocol, Link
+from siphon_http.protocol.http1_client cimport Http1ClientConnection
+
+
+cdef class ConnectionOwner:
+    cdef readonly bytes absolute                  # what goes before a target for a proxy: scheme and authority; None = no proxy
+    cdef readonly bytes proxy_fields              # field lines for that proxy, or b""
+
+    cdef int room_changed(self, ClientConnection connection) except -1
+    cdef int gone(self, ClientConnection connection) except -1
+
+
+@cython.final
+cdef class ClientConnection(Link):
+    cdef ConnectionOwner owner           # the origin's place in the pool; None once the connection has gone
+    cdef readonly ClientProtocol protocol  # what is spoken
+    cdef Http1ClientConnection http1     # the same, when that is HTTP/1.1; else None
+    cdef object transport                # None before connection_made and once gone
+    cdef object transport_write          # its bound write
+    cdef readonly IdleEntry entry        # its place in a list of idle connections
+    cdef list blocked                    # Answers that wait for the transport to take more, or None
+    cdef readonly bint is_full           # the transport takes no more for now
+    cdef readonly bint is_closing        # close or abort was called, or the transport is gone
+    cdef readonly bint is_secure         # TLS
+    cdef bint reported                   # the timings of the connect were told to an exchange
+    cdef int fd                          # of the socket, to look at an idle one; -1 when it has none
+    cdef readonly double dns, tcp, tls   # seconds that the phases of the connect took; 0 = there was none
+
+    cdef bint is_usable(self, double now) except -1
+    cdef Py_ssize_t unsent(self) except -1
+    cdef int wait_for_room(self, Answer answer) except -1
+    cdef int _broken(self) except -1

@@ -1,0 +1,46 @@
+"""Types of connection.pyx."""
+
+import asyncio
+from typing import Self, final
+
+from typing_extensions import disjoint_base
+
+from siphon_http._core.idle import IdleEntry
+from siphon_http.protocol.answer import ClientProtocol, Link
+
+__all__ = ["ClientConnection", "ConnectionOwner"]
+
+@disjoint_base
+class ConnectionOwner:
+    """What a connection asks of the pool."""
+
+    @property
+    def absolute(self) -> bytes | None: ...
+    @property
+    def proxy_fields(self) -> bytes: ...
+
+# In the build it is no subclass of asyncio.Protocol: loops call its methods by name. Here it is, for `create_connection`.
+@final
+class ClientConnection(Link, asyncio.Protocol):
+    """One connection of a client, whatever it speaks."""
+
+    @property
+    def protocol(self) -> ClientProtocol: ...
+    @property
+    def entry(self) -> IdleEntry: ...
+    @property
+    def is_full(self) -> bool: ...
+    @property
+    def is_closing(self) -> bool: ...
+    @property
+    def is_secure(self) -> bool: ...
+    @property
+    def dns(self) -> float: ...
+    @property
+    def tcp(self) -> float: ...
+    @property
+    def tls(self) -> float: ...
+    def __new__(cls, owner: ConnectionOwner, http2: bool = False, secure: bool = False) -> Self: ...
+    def set_timings(self, dns: float, tcp: float, tls: float) -> None: ...
+    def shut_down(self) -> None: ...
+    def reset(self) -> None: ...

@@ -1,0 +1,218 @@
+"""asyncio.Protocol adapter between a transport and the protocol that a client's connection speaks.
+
+    Call -> ClientProtocol.begin -> ClientConnection.write -> transport.write
+    transport -> ClientConnection.data_received -> ClientProtocol.receive_data -> Call
+"""
+
+cimport cython
+
+import logging
+
+from siphon_http._core.idle cimport IdleEntry
+from siphon_http.protocol.answer cimport Answer, ClientProtocol, Link
+from siphon_http.protocol.http1_client cimport Http1ClientConnection
+
+__all__ = ["ClientConnection", "ConnectionOwner"]
+
+log = logging.getLogger("siphon_http.client")
+
+cdef ClientProtocol NOTHING = ClientProtocol()  # of a connection that is gone: it has no room, and nothing is asked of it
+cdef double FRESH_SECONDS = 0.008   # the loop has looked at an idle socket so recently that we need not
+
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    static int siphon_readable(int fd, int ended) { (void) fd; (void) ended; return 0; }
+    #else
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <poll.h>
+    #ifndef POLLRDHUP
+    #define POLLRDHUP 0
+    #endif
+    static int siphon_readable(int fd, int ended) {
+        struct pollfd one;
+        one.fd = fd;
+        one.events = ended ? POLLRDHUP : POLLIN | POLLRDHUP;
+        one.revents = 0;
+        return poll(&one, 1, 0) > 0;
+    }
+    #endif
+    """
+    # Whether the socket has bytes, or an end (only an end, with `ended`), that nobody has read yet.
+    bint socket_stirs "siphon_readable"(int fd, bint ended) noexcept nogil
+
+
+cdef class ConnectionOwner:
+    """What a connection asks of the pool."""
+
+    cdef int room_changed(self, ClientConnection connection) except -1:
+        """More, or fewer, exchanges can be begun on it than before."""
+        raise NotImplementedError
+
+    cdef int gone(self, ClientConnection connection) except -1:
+        """It is no more; called once."""
+        raise NotImplementedError
+
+
+@cython.final
+cdef class ClientConnection(Link):
+    """One connection of a client, whatever it speaks. owner: its place in the pool; http2: what is spoken; secure: TLS."""
+
+    def __cinit__(self, ConnectionOwner owner not None, bint http2=False, bint secure=False):
+        self.owner = owner
+        self.entry = IdleEntry(self)
+        self.is_secure = secure
+        self.fd = -1
+        if http2:
+            from siphon_http.protocol.http2_client import Http2ClientConnection  # h2 costs 20 ms: only who meets it
+
+            self.protocol = Http2ClientConnection(self)
+        else:
+            self.http1 = Http1ClientConnection(self)
+            self.protocol = self.http1
+
+    def __repr__(self):
+        return f"<ClientConnection {'closing' if self.is_closing else 'open'} at {id(self):#x}>"
+
+    def set_timings(self, double dns, double tcp, double tls):
+        """Note what the phases of the connect took, seconds."""
+        self.dns = dns
+        self.tcp = tcp
+        self.tls = tls
+
+    def shut_down(self):
+        """Close once what is under way has ended; at once when nothing is."""
+        self.protocol.shut_down()
+
+    def reset(self):
+        """Reset the connection; what is under way fails."""
+        self.abort()
+
+    # ---- asyncio.Protocol
+
+    def connection_made(self, transport):
+        """Begin."""
+        self.transport = transport
+        self.transport_write = transport.write
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            self.fd = sock.fileno()
+        if self.http1 is None:
+            self.protocol.uncork()      # HTTP/2 greets first
+
+    def data_received(self, bytes data not None):
+        """Pass what the server sent to the protocol."""
+        try:
+            self.protocol.receive_data(data)
+        except Exception:
+            self._broken()
+
+    def eof_received(self):
+        """The server sends no more: so we do not either."""
+        try:
+            self.protocol.eof_received()
+        except Exception:
+            self._broken()
+        return False
+
+    def connection_lost(self, exc):
+        """Fail what is under way, and cut every reference cycle."""
+        cdef ConnectionOwner owner = self.owner
+        cdef ClientProtocol protocol = self.protocol
+        if owner is None:
+            return
+        self.is_closing = True
+        self.fd = -1
+        try:
+            protocol.lost("the server closed the connection" if exc is None else f"the connection broke ({exc})")
+        finally:
+            self.owner = None
+            self.transport = None
+            self.transport_write = None
+            self.protocol = NOTHING
+            self.http1 = None
+            self.blocked = None
+            owner.gone(self)
+            self.entry.clear()
+
+    def pause_writing(self):
+        """The transport holds more than its high-water mark."""
+        self.is_full = True
+        self.protocol.pause()
+
+    def resume_writing(self):
+        """The transport has sent most of what it held: let uploads go on."""
+        cdef Answer answer
+        cdef list blocked = self.blocked
+        self.is_full = False
+        self.blocked = None
+        self.protocol.resume()
+        if blocked is not None:
+            for answer in blocked:
+                answer.content_wanted()
+
+    # ---- Link
+
+    cdef int write(self, bytes data) except -1:
+        """Send `data` (see Link)."""
+        if self.transport_write is not None:
+            self.transport_write(data)
+        return 0
+
+    cdef int hold(self, bint stop) except -1:
+        """Stop reading, or go on (see Link)."""
+        if self.transport is not None and not self.is_closing:
+            if stop:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+        return 0
+
+    cdef int close(self) except -1:
+        """Close once everything written is sent (see Link)."""
+        if not self.is_closing:
+            self.is_closing = True
+            if self.transport is not None:
+                self.transport.close()
+        return 0
+
+    cdef int abort(self) except -1:
+        """Reset the connection (see Link)."""
+        self.is_closing = True
+        if self.transport is not None:
+            self.transport.abort()
+        return 0
+
+    cdef int room_changed(self) except -1:
+        """Tell the pool (see Link)."""
+        return 0 if self.owner is None else self.owner.room_changed(self)
+
+    # ---- what the pool asks
+
+    cdef bint is_usable(self, double now) except -1:
+        """Tell whether an idle connection can be used: a server may have closed it, and the loop not have seen it yet."""
+        if self.is_closing or self.protocol.room() == 0:
+            return False
+        if now - self.entry.since < FRESH_SECONDS or self.fd < 0:
+            return True
+        # Over TLS and HTTP/2 bytes may come at any time; over plain HTTP/1.1 they answer nothing.
+        return not socket_stirs(self.fd, self.is_secure or self.http1 is None)
+
+    cdef Py_ssize_t unsent(self) except -1:
+        """Return the bytes that the transport has not sent yet."""
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+
+    cdef int wait_for_room(self, Answer answer) except -1:
+        """Call `answer.content_wanted` when the transport takes more again."""
+        if self.blocked is None:
+            self.blocked = []
+        self.blocked.append(answer)
+        return 0
+
+    cdef int _broken(self) except -1:
+        """Something of ours raised: end this connection, and no other."""
+        log.exception("a connection of the client is closed after an error of ours")
+        self.abort()
+        return 0
