@@ -11,7 +11,7 @@ cdef extern from *:
     typedef struct { const unsigned char* data; unsigned int name_size, value_size, traits; } siphon_line;
     enum {                      /* Line.traits: a kind, and bits */
         K_PLAIN, K_COOKIE, K_LENGTH, K_HOST, K_TE, K_EXPECT, K_FORBIDDEN,
-        K_METHOD = 8, K_SCHEME, K_AUTHORITY, K_PATH, K_UNKNOWN,
+        K_METHOD = 8, K_SCHEME, K_AUTHORITY, K_PATH, K_UNKNOWN, K_STATUS,
         KIND_MASK = 31, BAD_NAME = 32, BAD_VALUE = 64, ODD_TARGET = 128, NEVER_INDEXED = 256
     };
     #endif
@@ -23,13 +23,14 @@ cdef extern from *:
         unsigned int traits                # what it is, and what is wrong with it: found once, kept with table entries
 
     enum: K_PLAIN, K_COOKIE, K_LENGTH, K_HOST, K_TE, K_EXPECT, K_FORBIDDEN      # kinds
-    enum: K_METHOD, K_SCHEME, K_AUTHORITY, K_PATH, K_UNKNOWN                    # kinds of pseudo fields
+    enum: K_METHOD, K_SCHEME, K_AUTHORITY, K_PATH, K_UNKNOWN, K_STATUS          # kinds of pseudo fields
     enum: KIND_MASK, BAD_NAME, BAD_VALUE, ODD_TARGET, NEVER_INDEXED             # mask of the kind, and bits beside it
 
 
 cdef enum BlockKind:
     BLOCK_REQUEST = 0
     BLOCK_TRAILERS = 1
+    BLOCK_ANSWER = 2
 
 
 cdef enum BlockResult:
@@ -48,6 +49,8 @@ cdef class HeaderBlock:
     cdef unsigned char* data            # malloc'd, owned: ":name: value CR LF" of the pseudo fields, then the others
     cdef Py_ssize_t size                # bytes in use
     cdef Py_ssize_t capacity            # bytes allocated
+    cdef int kind                       # BlockKind: whose fields these are
+    cdef int status                     # value of :status; BLOCK_ANSWER only
     cdef Py_ssize_t method              # first byte of :method's value
     cdef Py_ssize_t method_end          # one past it
     cdef Py_ssize_t scheme              # the same of :scheme; equal = none (CONNECT)
@@ -87,6 +90,7 @@ cdef class HeaderBlock:
     cdef int refuse(self, int result, const char* reason) noexcept
     cdef int take(self, const Line* line) except -1
     cdef int _pseudo(self, unsigned int kind, Py_ssize_t line, Py_ssize_t start, Py_ssize_t end) noexcept
+    cdef int _answer_status(self, Py_ssize_t start, Py_ssize_t end) noexcept
     cdef int _special(self, unsigned int kind, Py_ssize_t start, Py_ssize_t end) noexcept
     cdef int judge(self, int kind) noexcept
 

@@ -48,7 +48,8 @@ cdef unsigned int name_traits(const unsigned char* name, Py_ssize_t n) noexcept 
         return BAD_NAME
     if name[0] == c":":
         if n == 7:
-            return K_METHOD if _is(name, b":method", 7) else K_SCHEME if _is(name, b":scheme", 7) else K_UNKNOWN
+            return K_METHOD if _is(name, b":method", 7) else K_SCHEME if _is(name, b":scheme", 7) \
+                else K_STATUS if _is(name, b":status", 7) else K_UNKNOWN
         if n == 5 and _is(name, b":path", 5):
             return K_PATH
         return K_AUTHORITY if n == 10 and _is(name, b":authority", 10) else K_UNKNOWN
@@ -207,13 +208,17 @@ cdef class HeaderBlock:
 
     cdef int _pseudo(self, unsigned int kind, Py_ssize_t line, Py_ssize_t start, Py_ssize_t end) noexcept:
         """Note a pseudo field whose line begins at `line` (RFC 9113, 8.3)."""
-        if kind == K_UNKNOWN:
+        if self.kind == BLOCK_ANSWER and kind != K_STATUS:
+            return self.refuse(BLOCK_MALFORMED, b"a pseudo field that no answer has")
+        if self.kind != BLOCK_ANSWER and kind >= K_UNKNOWN:
             return self.refuse(BLOCK_MALFORMED, b"a pseudo field that no request has")
         if self.seen >> kind & 1:
             return self.refuse(BLOCK_MALFORMED, b"a pseudo field comes twice")
         if line != self.fields:
             return self.refuse(BLOCK_MALFORMED, b"a pseudo field comes after other fields")
         self.fields = self.size
+        if kind == K_STATUS:
+            return self._answer_status(start, end)
         if kind == K_METHOD:
             self.method = start
             self.method_end = end
@@ -227,6 +232,14 @@ cdef class HeaderBlock:
             self.target = start
             self.target_end = end
         return 0
+
+    cdef int _answer_status(self, Py_ssize_t start, Py_ssize_t end) noexcept:
+        """Note the status of an answer (RFC 9113, 8.3.2): three digits, 100 to 599 (RFC 9110, 15)."""
+        cdef const unsigned char* value = self.data + start
+        if end - start != 3 or not c"1" <= value[0] <= c"5" or not is_digit(value[1]) or not is_digit(value[2]):
+            return self.refuse(BLOCK_MALFORMED, b":status is not within 100 to 599")
+        self.status = 100 * (value[0] - c"0") + 10 * (value[1] - c"0") + value[2] - c"0"
+        return BLOCK_DONE
 
     cdef int _special(self, unsigned int kind, Py_ssize_t start, Py_ssize_t end) noexcept:
         """Note a field that frames or routes the message."""
@@ -271,6 +284,10 @@ cdef class HeaderBlock:
             if self.fields:
                 return self.refuse(BLOCK_MALFORMED, b"a pseudo field among trailers")
             return BLOCK_DONE
+        if kind == BLOCK_ANSWER:
+            if not seen >> K_STATUS & 1:
+                return self.refuse(BLOCK_MALFORMED, b"no :status")
+            return BLOCK_DONE
         if seen & SECOND_HOST:
             return self.refuse(BLOCK_MALFORMED, b"more than one host")
         if not seen >> K_METHOD & 1:
@@ -302,6 +319,7 @@ cdef class HeaderBlock:
         cdef Line line
         cdef bytes name, value
         self.reset(limit, max_fields)
+        self.kind = kind
         for pair in pairs:
             name = pair[0]
             value = pair[1]

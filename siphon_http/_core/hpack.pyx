@@ -196,6 +196,7 @@ cdef class Decoder:
         cdef bint begun = False
         cdef int step = STEP_FIELD
         block.reset(self.max_header_list_size, self.max_fields)
+        block.kind = kind
         if n > MAX_BLOCK:
             return block.refuse(BLOCK_BROKEN, siphon_faults[FAULT_BLOCK_SIZE])
         while cursor.at < cursor.end:

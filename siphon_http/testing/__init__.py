@@ -12,12 +12,14 @@ from siphon_http.testing.driver import (
     request_facts,
 )
 from siphon_http.testing.fakes import ManualClock, MemoryTransport, Received, RecordingSink
+from siphon_http.testing.http2_client_driver import Http2ClientDriver
 
 __all__ = [
     "BufferDriver",
     "CallbackDeadline",
     "DeadlinesDriver",
     "ExchangeDriver",
+    "Http2ClientDriver",
     "ManualClock",
     "MemoryTransport",
     "Received",

@@ -1,0 +1,40 @@
+"""Client side of one HTTP/2 connection: its input, and what the peer must not do."""
+
+cimport cython
+
+from siphon_http.protocol.http2_client_answers cimport Http2ClientAnswers
+
+
+@cython.final
+cdef class Http2ClientConnection(Http2ClientAnswers):
+    cdef bytes rest                     # received bytes of a frame that is not whole, or empty
+    cdef bint greeted                   # the SETTINGS frame that belongs to the preface has arrived
+    cdef unsigned int block_id          # stream whose field block has begun and not ended, or 0
+    cdef bint block_ends                # ... its HEADERS frame has END_STREAM
+    cdef bytearray block                # ... what has come of it
+    cdef Py_ssize_t block_bytes         # ... and how much
+    cdef int continuations              # CONTINUATION frames of it
+    cdef Py_ssize_t max_header_bytes    # limit of an answer's field section, as RFC 9113, 6.5.2 counts
+    cdef bint held                      # the owner was asked to stop reading
+    cdef bint probed                    # a PING was sent by `check_alive`
+    cdef unsigned long probed_at        # `heard` at that time
+
+    # Ask the peer for a sign of life with a PING. Returns 1; or 0 when nothing has come since the call before, which
+    # asked for one too: the peer is gone, or cannot be reached. The owner calls it when it has heard nothing for a time
+    # of its choice, again after as long, and aborts at a 0.
+    cdef int check_alive(self) except -1
+    # Whether anything has come since the last PING of `check_alive`, such as its answer.
+    cdef bint is_answering(self) noexcept
+
+    cdef Py_ssize_t _parse(self, const char* data, Py_ssize_t size) except -1
+    cdef int _hold(self) except -1
+    cdef int _frame(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
+    cdef bint _is_refused(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
+    cdef bint _is_flood(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size)
+    cdef bint _read_hot(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
+    cdef bint _headers(self, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
+    cdef int _continuation(self, int flags, const char* data, Py_ssize_t size) except -1
+    cdef int _field_block(self, unsigned int id, bint ends, const char* data, Py_ssize_t size) except -1
+    cdef bint _data(self, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
+    cdef bint _window_update(self, unsigned int id, unsigned int more) except -1
+    cdef int _stray(self, unsigned int id) except -1
