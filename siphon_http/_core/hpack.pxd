@@ -20,6 +20,7 @@ cdef class Decoder:
     cdef unsigned int _count                    # entries
     cdef Py_ssize_t _size                       # RFC 7541, 4.1: names, values, and 32 for each
     cdef Py_ssize_t _limit                      # largest _size, set by the encoder's size updates
+    cdef unsigned long changes                  # grows with each change of the table
     cdef public Py_ssize_t max_allowed_table_size   # largest _limit: what our acknowledged SETTINGS say
     cdef public Py_ssize_t max_header_list_size     # largest header section, counted as in RFC 9113, 10.5.1
     cdef public Py_ssize_t max_fields               # most fields beside the pseudo fields; decode_block only

@@ -238,6 +238,7 @@ cdef class Decoder:
         if self.max_allowed_table_size < 0 or number > <uint64_t> self.max_allowed_table_size:
             return FAULT_TABLE_SIZE
         self._limit = <Py_ssize_t> number
+        self.changes += 1
         self._evict(self._limit)
         return STEP_UPDATE
 
@@ -304,6 +305,7 @@ cdef class Decoder:
         cdef unsigned int i, capacity
         cdef Line* grown
         cdef unsigned char* copy
+        self.changes += 1
         self._evict(self._limit - size)
         if size > self._limit:
             return 0

@@ -3,6 +3,7 @@
 cimport cython
 
 from siphon_http.protocol.http2_client_answers cimport Http2ClientAnswers
+from siphon_http.protocol.http2_client_stream cimport ClientStream
 
 
 @cython.final
@@ -14,6 +15,9 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef bytearray block                # ... what has come of it
     cdef Py_ssize_t block_bytes         # ... and how much
     cdef int continuations              # CONTINUATION frames of it
+    cdef unsigned char[256] known       # the field block of an answer that was decoded last
+    cdef Py_ssize_t known_size          # ... its size; -1 = none that can come again
+    cdef unsigned long known_at         # ... the decoder's `changes` then
     cdef Py_ssize_t max_header_bytes    # limit of an answer's field section, as RFC 9113, 6.5.2 counts
     cdef bint held                      # the owner was asked to stop reading
     cdef bint probed                    # a PING was sent by `check_alive`
@@ -32,9 +36,13 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef bint _is_refused(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
     cdef bint _is_flood(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size)
     cdef bint _read_hot(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
-    cdef bint _headers(self, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
+    cdef bint _headers(
+        self, ClientStream stream, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
     cdef int _continuation(self, int flags, const char* data, Py_ssize_t size) except -1
-    cdef int _field_block(self, unsigned int id, bint ends, const char* data, Py_ssize_t size) except -1
-    cdef bint _data(self, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
+    cdef int _field_block(
+        self, ClientStream stream, unsigned int id, bint ends, const char* data, Py_ssize_t size) except -1
+    cdef int _decode(self, bint trailers, const char* data, Py_ssize_t size) except -1
+    cdef bint _data(
+        self, ClientStream stream, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
     cdef bint _window_update(self, unsigned int id, unsigned int more) except -1
     cdef int _stray(self, unsigned int id) except -1

@@ -13,7 +13,7 @@ GOAWAY that says why. What costs us more than the peer is counted, and forgiven 
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from collections import deque
 
@@ -72,6 +72,7 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
         self.streams = {}
         self.ready = deque()
         self.rest = b""
+        self.known_size = -1
         self.out = OutBuffer()
         self.encoder = Encoder()
         self.decoder = AnswerDecoder(Decoder(max_header_bytes))
@@ -181,6 +182,17 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef int _frame(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:
         """Handle one whole frame; its payload is data[0:size], behind its head."""
         cdef bytes frame
+        cdef ClientStream stream
+        if id and not self.block_id and not self.through_h2 and self.greeted:
+            # Nearly all that comes; what is odd about it is looked at below.
+            if kind == HEADERS:
+                stream = self._find(id)
+                if stream is not None and self._headers(stream, flags, id, data, size):
+                    return 0
+            elif kind == DATA and size and not flags & FLAG_PADDED or kind == DATA and flags & FLAG_END_STREAM:
+                stream = self._find(id)
+                if stream is not None and self._data(stream, flags, id, data, size):
+                    return 0
         if self._is_refused(kind, flags, id, data, size):
             return 0
         if not self.through_h2 and self._read_hot(kind, flags, id, data, size) or kind > CONTINUATION:
@@ -258,9 +270,9 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
         """Handle one frame that is well-formed. 0: it is for h2."""
         cdef ClientStream stream
         if kind == DATA and id:
-            return self._data(flags, id, data, size)
+            return self._data(self._find(id), flags, id, data, size)
         if kind == HEADERS and id:
-            return self._headers(flags, id, data, size)
+            return self._headers(self._find(id), flags, id, data, size)
         if kind == CONTINUATION:
             self._continuation(flags, data, size)
             return True
@@ -273,8 +285,9 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
             return True
         return kind == PRIORITY and id and size == 5
 
-    cdef bint _headers(self, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:
-        """Take a HEADERS frame. 0: it is misshapen."""
+    cdef bint _headers(
+            self, ClientStream stream, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:
+        """Take a HEADERS frame of an open stream, or of one that is over (None). 0: it is misshapen."""
         cdef Py_ssize_t padding = 0
         if flags & FLAG_PADDED:
             if size == 0:
@@ -289,7 +302,7 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
             return False
         size -= padding
         if flags & FLAG_END_HEADERS:
-            self._field_block(id, flags & FLAG_END_STREAM, data, size)
+            self._field_block(stream, id, flags & FLAG_END_STREAM, data, size)
         else:
             self.block_id = id
             self.block_ends = flags & FLAG_END_STREAM
@@ -307,14 +320,33 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
             block = bytes(self.block)
             self.block_id = 0
             self.block = None
-            self._field_block(id, self.block_ends, PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
+            self._field_block(self._find(id), id, self.block_ends, PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
         return 0
 
-    cdef int _field_block(self, unsigned int id, bint ends, const char* data, Py_ssize_t size) except -1:
+    cdef int _decode(self, bint trailers, const char* data, Py_ssize_t size) except -1:
+        """Decode a field section, unless its fields lie in the decoder's block already; return the BlockResult.
+
+        Answers of one kind have the same bytes again and again, as long as they do not change the dynamic table.
+        """
+        cdef Decoder decoder = self.decoder.decoder
+        cdef unsigned long changes = decoder.changes
+        cdef int result
+        if size == self.known_size and not trailers and changes == self.known_at and memcmp(self.known, data, size) == 0:
+            return self.decoder.block.result
+        self.head = None
+        self.decoder.trailers = trailers
+        result = self.decoder.read(<const unsigned char*> data, size)
+        self.known_size = -1
+        if not trailers and <size_t> size <= sizeof(self.known) and changes == decoder.changes:
+            memcpy(self.known, data, size)
+            self.known_size = size
+            self.known_at = changes
+        return result
+
+    cdef int _field_block(
+            self, ClientStream stream, unsigned int id, bint ends, const char* data, Py_ssize_t size) except -1:
         """A field section is complete: data[0:size]. It is decoded whatever becomes of it."""
-        cdef ClientStream stream = <ClientStream> self.streams.get(id)
-        self.decoder.trailers = stream is not None and stream.headed
-        if self.decoder.read(<const unsigned char*> data, size) == BLOCK_BROKEN:
+        if self._decode(stream is not None and stream.headed, data, size) == BLOCK_BROKEN:
             return self._terminate(COMPRESSION_ERROR, (<bytes> self.decoder.block.reason).decode("ascii"))
         if self.decoder.is_bomb():
             return self._terminate(ENHANCE_YOUR_CALM, "the peer sent a field section far above the limit")
@@ -322,9 +354,9 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
             return self._stray(id)
         return self._head(stream, ends)
 
-    cdef bint _data(self, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:
-        """Take a DATA frame. 0: it is misshapen."""
-        cdef ClientStream stream = <ClientStream> self.streams.get(id)
+    cdef bint _data(
+            self, ClientStream stream, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:
+        """Take a DATA frame of an open stream, or of one that is over (None). 0: it is misshapen."""
         cdef Py_ssize_t whole = size
         if flags & FLAG_PADDED:
             if size == 0 or <unsigned char> data[0] >= size:

@@ -10,6 +10,7 @@ cdef enum:
 
 cdef class Http2ClientAnswers(Http2ClientFlow):
     cdef AnswerDecoder decoder          # the one HPACK decoder; h2 uses it too
+    cdef bytes head                     # what lies in its block as bytes, once somebody has asked for it; or None
 
     cdef int _judge(self, bytes frame) except -1
     cdef int _event(self, object event) except -1

@@ -14,6 +14,7 @@ from h2.exceptions import ProtocolError
 
 from siphon_http._core.header_block cimport BLOCK_MALFORMED, BLOCK_TOO_LARGE, HeaderBlock
 from siphon_http.protocol.answer cimport FAILED_CLOSED, FAILED_LIMIT, FAILED_PROTOCOL
+from siphon_http.protocol.http2_client_head cimport is_idempotent
 from siphon_http.protocol.http2_client_stream cimport (
     CLIENT_CLOSED, CLIENT_LEAVING, CLIENT_OPEN, ENDED_BY_PEER, ENDED_BY_US, ENDED_WHOLE, ClientStream, Http2ClientFlow,
 )
@@ -44,6 +45,7 @@ cdef class Http2ClientAnswers(Http2ClientFlow):
         """Show a frame to h2, and act on what it makes of it."""
         connection = self.connection
         connection.outbound_flow_control_window = self.send_window
+        self.head = None
         try:
             events = connection.receive_data(frame)
         except ProtocolError as exc:
@@ -123,10 +125,12 @@ cdef class Http2ClientAnswers(Http2ClientFlow):
                 return self._break(stream, CANCEL, FAILED_LIMIT, f"more than {INTERIM_HEADS} interim answers")
             return 0
         stream.headed = True
-        stream.is_empty = stream.is_head or block.status == 204 or block.status == 304
+        stream.is_empty = block.status == 204 or block.status == 304 or stream.method == b"HEAD"
         if block.has_length and not stream.is_empty:
             stream.expected = <long long> block.content_length
-        stream.answer.head_received(block.status, block.head(), block.fields, block.size, 20)
+        if self.head is None:
+            self.head = block.head()
+        stream.answer.head_received(block.status, self.head, block.fields, block.size, 20)
         if ends and not stream.is_gone and not self.through_h2:
             return self._answered(stream)
         return 0
@@ -207,6 +211,6 @@ cdef class Http2ClientAnswers(Http2ClientFlow):
         cdef ClientStream stream
         cdef bint unprocessed
         for stream in list(self.streams.values()):
-            unprocessed = failure == FAILED_CLOSED and stream.is_idempotent and stream.heard == self.heard
+            unprocessed = failure == FAILED_CLOSED and stream.heard == self.heard and is_idempotent(stream.method)
             self._fail(stream, failure, unprocessed, reason, ENDED_BY_US)
         return 0

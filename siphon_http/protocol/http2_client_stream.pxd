@@ -30,8 +30,7 @@ cdef class ClientStream:
     cdef long id                        # odd, as we chose it
     cdef Answer answer                  # the caller
     cdef bint is_gone                   # it is in no table any more
-    cdef bint is_head                   # the method is HEAD
-    cdef bint is_idempotent             # the method may be repeated
+    cdef bytes method                   # of the request
     cdef unsigned long heard            # Http2ClientFlow.heard when it began
     # The request's content:
     cdef long long send_window          # that the peer gives, bytes; below 0 after a setting; h2 has its own
@@ -66,6 +65,7 @@ cdef class Http2ClientFlow(ClientProtocol):
     cdef Encoder encoder                # of the heads of requests; h2 has its own
     cdef int state                      # ClientState
     cdef dict streams                   # streams that are open: id -> ClientStream
+    cdef ClientStream last              # the one of them that was looked up last, or None
     cdef unsigned char[1024] ended      # Ended of stream 2n + 1 at n % ENDED_SEEN
     cdef long next_id                   # of the next stream
     cdef long long max_streams          # streams at once: our limit
@@ -90,6 +90,7 @@ cdef class Http2ClientFlow(ClientProtocol):
     cdef int pause(self) except -1
     cdef int resume(self) except -1
 
+    cdef ClientStream _find(self, long id)
     cdef int _settle(self) except -1
     cdef int _send(self) except -1
     cdef int _send_some(self, ClientStream stream, Py_ssize_t window) except -1

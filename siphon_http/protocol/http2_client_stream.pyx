@@ -22,7 +22,7 @@ from siphon_http.errors import LocalProtocolError
 
 from siphon_http._core.hpack_encoder cimport request_bound
 from siphon_http.protocol.answer cimport LENGTH_WHOLE, Answer, ClientProtocol, NoAnswer
-from siphon_http.protocol.http2_client_head cimport is_idempotent, request_fields
+from siphon_http.protocol.http2_client_head cimport request_fields
 from siphon_http.protocol.http2_flood cimport FLOOD_STRAY, FLOOD_WINDOW, flood_forgives
 from siphon_http.protocol.http2_judge cimport (
     CANCEL, CONTINUATION, DATA, FLAG_END_HEADERS, FLAG_END_STREAM, FRAME_BYTES, FRAME_HEAD, HEADERS, LAST_STREAM,
@@ -93,8 +93,7 @@ cdef class Http2ClientFlow(ClientProtocol):
         stream = ClientStream.__new__(ClientStream)
         stream.id = id
         stream.answer = answer
-        stream.is_head = method == b"HEAD"
-        stream.is_idempotent = is_idempotent(method)
+        stream.method = method
         stream.heard = self.heard
         stream.send_window = self.initial_window
         stream.receive_window = self.receive_limit
@@ -192,6 +191,12 @@ cdef class Http2ClientFlow(ClientProtocol):
         """The transport takes more again."""
         self.full = False
         return self._settle()
+
+    cdef ClientStream _find(self, long id):
+        """Return an open stream, or None."""
+        if self.last is None or self.last.id != id:
+            self.last = <ClientStream> self.streams.get(id)
+        return self.last
 
     # ---- output
 
@@ -401,6 +406,7 @@ cdef class Http2ClientFlow(ClientProtocol):
         if stream.is_ready:
             stream.is_ready = False
             self.ready.remove(stream)
+        self.last = None
         del self.streams[stream.id]
         self.room_moved = True
         if (self.next_id - stream.id) >> 1 <= ENDED_SEEN:

@@ -412,3 +412,32 @@ def test_an_answer_cut_at_each_place_is_the_same() -> None:
     assert [fact[3][-1] for fact in whole[0]] == ["answer_ended", "answer_failed", "answer_ended"]
     for cut in range(-1, 250):
         assert play(cut) == whole
+
+
+def test_heads_of_the_same_bytes_mean_the_same_until_the_table_changes() -> None:
+    wire = Wire()
+    plain = b"\x88\x0f\x10\x0atext/plain"
+    tenant = b"\x88\xbe"  # the newest entry of the dynamic table
+
+    def fields(block: bytes, kind: int = 5) -> list[tuple[str, str]]:
+        caller = wire.begin()
+        wire.feed(frame(1, kind, caller.id, block))
+        assert caller.ended
+        return caller.fields
+
+    for _ in range(3):
+        assert fields(plain) == [("content-type", "text/plain")]
+    for value in (b"1", b"2", b"3"):
+        name = b"\x40\x01x\x01" + value
+        assert fields(b"\x88" + name) == [("x", value.decode())]
+        for _ in range(2):
+            assert fields(tenant) == [("x", value.decode())]
+        assert fields(plain) == [("content-type", "text/plain")]
+        assert fields(b"\x88" + name) == [("x", value.decode())]
+    caller = wire.begin()
+    wire.feed(frame(1, 4, caller.id, plain) + frame(1, 5, caller.id, plain[1:]))
+    assert caller.ended
+    assert fields(plain) == [("content-type", "text/plain")]
+    caller = wire.begin()
+    wire.feed(frame(1, 5, caller.id, b""))
+    assert caller.failure == (PROTOCOL, False)
