@@ -252,19 +252,20 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef bint _is_flood(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size):
         """Count a frame; tell whether there were too many of its kind."""
         if kind == HEADERS or kind == RST_STREAM:
-            return id not in self.streams and flood_counts(&self.meter, FLOOD_STRAY, self.reads)
+            return id not in self.streams and flood_counts(&self.meter, FLOOD_STRAY, self.reads, 1)
         if kind == CONTINUATION:
             self.continuations += 1
             self.block_bytes += size
-            return self.continuations > BLOCK_FRAMES or self.block_bytes > 2 * self.max_header_bytes + FRAME_BYTES
-        if kind == DATA:
+            if self.continuations > BLOCK_FRAMES or self.block_bytes > 2 * self.max_header_bytes + FRAME_BYTES:
+                return True
+        elif kind == DATA:
             if flags & FLAG_PADDED and size:
                 size -= 1 + <unsigned char> data[0]
             if size > 0 or flags & FLAG_END_STREAM:
                 return False
         elif kind == SETTINGS and flags & FLAG_ACK or kind == GOAWAY:
             return False
-        return flood_counts(&self.meter, flood_kind(kind), self.reads)
+        return flood_counts(&self.meter, flood_kind(kind), self.reads, 1 + size // 96 if kind == SETTINGS else 1)
 
     cdef bint _read_hot(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:
         """Handle one frame that is well-formed. 0: it is for h2."""

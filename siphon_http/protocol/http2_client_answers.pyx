@@ -18,7 +18,6 @@ from siphon_http.protocol.http2_client_head cimport is_idempotent
 from siphon_http.protocol.http2_client_stream cimport (
     CLIENT_CLOSED, CLIENT_LEAVING, CLIENT_OPEN, ENDED_BY_PEER, ENDED_BY_US, ENDED_WHOLE, ClientStream, Http2ClientFlow,
 )
-from siphon_http.protocol.http2_flood cimport FLOOD_PING, FLOOD_SETTINGS, flood_forgives
 from siphon_http.protocol.http2_judge cimport (
     CANCEL, FLOW_CONTROL_ERROR, LAST_STREAM, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, frame_number, goaway_frame,
 )
@@ -160,8 +159,7 @@ cdef class Http2ClientAnswers(Http2ClientFlow):
                                f"the answer ended after {stream.received} of {stream.expected} bytes")
         self._reset(stream, NO_ERROR)
         self._drop(stream, ENDED_BY_US)
-        flood_forgives(&self.meter, FLOOD_PING)
-        flood_forgives(&self.meter, FLOOD_SETTINGS)
+        self.meter.answers += 1
         stream.answer.answer_ended()
         return 0
 

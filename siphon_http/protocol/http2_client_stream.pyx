@@ -23,7 +23,7 @@ from siphon_http.errors import LocalProtocolError
 from siphon_http._core.hpack_encoder cimport request_bound
 from siphon_http.protocol.answer cimport LENGTH_WHOLE, Answer, ClientProtocol, NoAnswer
 from siphon_http.protocol.http2_client_head cimport request_fields
-from siphon_http.protocol.http2_flood cimport FLOOD_STRAY, FLOOD_WINDOW, flood_forgives
+from siphon_http.protocol.http2_flood cimport FLOOD_STRAY
 from siphon_http.protocol.http2_judge cimport (
     CANCEL, CONTINUATION, DATA, FLAG_END_HEADERS, FLAG_END_STREAM, FRAME_BYTES, FRAME_HEAD, HEADERS, LAST_STREAM,
     NO_ERROR, RST_STREAM, WINDOW_UPDATE, goaway_frame,
@@ -150,7 +150,8 @@ cdef class Http2ClientFlow(ClientProtocol):
         stream.answer = NoAnswer.__new__(NoAnswer)
         self._reset(stream, CANCEL)
         self._drop(stream, ENDED_BY_US)
-        flood_forgives(&self.meter, FLOOD_STRAY)        # its answer may be under way
+        if self.meter.level[<int> FLOOD_STRAY] >= 1:
+            self.meter.level[<int> FLOOD_STRAY] -= 1      # its answer may be under way
         return self._settle()
 
     cdef int shut_down(self) except -1:
@@ -253,8 +254,7 @@ cdef class Http2ClientFlow(ClientProtocol):
             stream.send_window -= size
         self.send_window -= size
         if size >= USEFUL_BYTES:
-            flood_forgives(&self.meter, FLOOD_WINDOW)       # one of the stream
-            flood_forgives(&self.meter, FLOOD_WINDOW)       # and one of the connection
+            self.meter.frames += 1
         if last:
             return self._sent_all(stream)
         if stream.pending:
