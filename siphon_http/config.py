@@ -57,8 +57,8 @@ _URL = re.compile(
     re.IGNORECASE,
 )
 
-MaterialCheck = Callable[[Path, Path | None, Path | None, Sequence[str]], Sequence[str]]
-"""Checks certificate, key (None: in the same file), client CA (or None) and host names to be served.
+MaterialCheck = Callable[[Path | None, Path | None, Path | None, Sequence[str]], Sequence[str]]
+"""Checks certificate (or None), key (None: in the same file), CAs (or None) and host names to be served.
 
 Returns warnings; raises TlsMaterialError whose problems name the PEM file in `file`.
 """
@@ -440,7 +440,7 @@ def _material_problems(node: MappingNode, check: MaterialCheck, notes: list[str]
             if files["cert_path"] is not None and files["key_path"] is not None:
                 _check_files(tuple(files.values()), names, check, problems, notes)
     for client in clients.values() if isinstance(clients, MappingNode) else ():
-        if isinstance(client, MappingNode) and client.get("cert") is not None:
+        if isinstance(client, MappingNode):
             _check_files((client.get("cert"), client.get("key"), client.get("verify")), (), check, problems, notes)
     return problems
 
@@ -467,16 +467,13 @@ def _check_files(
         named = isinstance(node, ScalarNode) and node.value is not None
         paths.append(node.relative(node.text) if named and isinstance(node, ScalarNode) else None)
     certificate, key, authority = paths
-    if certificate is None or any(path is not None and not path.is_file() for path in paths):
+    if certificate is authority is None or any(path is not None and not path.is_file() for path in paths):
         return  # reported as a missing file
+    first = next(node for node, path in zip(nodes, paths, strict=True) if node is not None and path is not None)
     try:
         found = check(certificate, key, authority, names)
     except TlsMaterialError as exc:
-        by_file = {str(path): node for path, node in zip(paths, nodes, strict=True) if path is not None}
-        for problem in exc.problems:
-            node = by_file.get(problem.file, nodes[0])
-            if node is not None:
-                problems.append(node.problem(problem.reason, problem.hint))
+        by_file = {str(path): node for path, node in zip(paths, nodes, strict=True) if path is not None and node}
+        problems += [by_file.get(one.file, first).problem(one.reason, one.hint) for one in exc.problems]
         return
-    if nodes[0] is not None:
-        notes += [f"{nodes[0].place}: {nodes[0].path}: {text}" for text in found]
+    notes += [f"{first.place}: {first.path}: {text}" for text in found]

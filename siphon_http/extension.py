@@ -217,7 +217,7 @@ class HttpExtension:
         return rows
 
 
-def _check_material(cert: Path, key: Path | None, ca: Path | None, names: Sequence[str]) -> Sequence[str]:
+def _check_material(cert: Path | None, key: Path | None, ca: Path | None, names: Sequence[str]) -> Sequence[str]:
     from siphon_http.server.tls import check_material  # ssl costs 10 ms: only who needs it
 
     return check_material(cert, key, ca, names)

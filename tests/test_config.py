@@ -356,13 +356,13 @@ class RecordingCheck:
         self.bad = bad
         self.calls: list[tuple[str, ...]] = []
 
-    def __call__(self, cert: Path, key: Path | None, ca: Path | None, names: Sequence[str]) -> Sequence[str]:
+    def __call__(self, cert: Path | None, key: Path | None, ca: Path | None, names: Sequence[str]) -> Sequence[str]:
         files = (cert, key, ca)
         self.calls.append((*(path.name if path else "" for path in files), *names))
         wrong = [Problem(str(p), 0, 0, "", f"{p.name} is bad") for p in files if p is not None and p.name in self.bad]
         if wrong:
             raise TlsMaterialError(wrong)
-        return [f"{cert.name} is old"]
+        return [f"{cert.name} is old"] if cert is not None else ["the bundle is old"]
 
 
 TLS = """\
@@ -395,6 +395,18 @@ def test_the_files_of_listeners_and_clients_are_handed_to_the_check(pem: Path) -
         "http.yaml:4:16: servers[0].tls.cert_path: c.pem is old",
         "http.yaml:8:15: clients.api.cert: c.pem is old",
     ]
+
+
+def test_a_bundle_without_a_certificate_is_checked_too(pem: Path) -> None:
+    pem.write_text("clients:\n  api: {cert: null, verify: ca.pem}\n  bare: {cert: null}\n")
+    check = RecordingCheck()
+    warnings: list[str] = []
+    load_config(pem, shown="http.yaml", warnings=warnings, check_material=check)
+    assert check.calls == [("", "", "ca.pem")]
+    assert warnings == ["http.yaml:2:29: clients.api.verify: the bundle is old"]
+    with pytest.raises(TlsMaterialError) as caught:
+        load_config(pem, check_material=RecordingCheck("ca.pem"))
+    assert [(p.line, p.column) for p in caught.value.problems] == [(2, 29)]
 
 
 def test_unusable_material_has_its_own_exit_code_and_the_place_of_the_file_at_fault(pem: Path) -> None:

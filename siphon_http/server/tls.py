@@ -47,17 +47,20 @@ def server_context(tls: TlsConfig, *, alpn: Sequence[str]) -> ssl.SSLContext:
     return context
 
 
-def check_material(cert_path: Path, key_path: Path | None, ca_path: Path | None, names: Sequence[str]) -> Sequence[str]:
+def check_material(
+    cert_path: Path | None, key_path: Path | None, ca_path: Path | None, names: Sequence[str]
+) -> Sequence[str]:
     """Check the files of a listener or client, all of them, and return warnings (a `config.MaterialCheck`).
 
     Raises TlsMaterialError with one problem for each file at fault.
     """
     warnings: list[str] = []
     problems = []
-    try:
-        warnings += certs.check_pair(cert_path, key_path, names=names).warnings
-    except TlsMaterialError as exc:
-        problems += exc.problems
+    if cert_path is not None:
+        try:
+            warnings += certs.check_pair(cert_path, key_path, names=names).warnings
+        except TlsMaterialError as exc:
+            problems += exc.problems
     if ca_path is not None:
         try:
             warnings += certs.check_bundle(ca_path)
