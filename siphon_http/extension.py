@@ -244,6 +244,11 @@ class HttpTask:
         self._dispatcher: Dispatcher | None = None
         self._startup_began = False
 
+    @property
+    def handler(self) -> Dispatcher | None:
+        """What requests are handed to; None before `serve`."""
+        return self._dispatcher
+
     def bind(self) -> None:
         """Bind every listener without listening. Raises BindError."""
         self._server = Server(self._config.servers)

@@ -12,19 +12,26 @@ from siphon_http.testing.driver import (
     request_facts,
 )
 from siphon_http.testing.fakes import ManualClock, MemoryTransport, Received, RecordingSink
+from siphon_http.testing.harness import Exchange, HttpTestHarness
 from siphon_http.testing.http2_client_driver import Http2ClientDriver
+from siphon_http.testing.request_double import make_request
+from siphon_http.testing.sdk_alias import install_sdk_alias
 
 __all__ = [
     "BufferDriver",
     "CallbackDeadline",
     "DeadlinesDriver",
+    "Exchange",
     "ExchangeDriver",
     "Http2ClientDriver",
+    "HttpTestHarness",
     "ManualClock",
     "MemoryTransport",
     "Received",
     "RecordingHandler",
     "RecordingSink",
+    "install_sdk_alias",
+    "make_request",
     "prepare_request",
     "request_facts",
 ]

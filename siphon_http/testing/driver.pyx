@@ -163,10 +163,12 @@ cdef class DeadlinesDriver:
         return out
 
 
-def prepare_request(Request request not None, Peer peer=None, bint streams=False):
+def prepare_request(Request request not None, Peer peer=None, bint streams=False, dict path_params=None):
     """Set what the server and dispatch set on a request when its head is complete."""
     request.peer = peer
     request.streams = streams
+    if path_params is not None:
+        request._path_params = path_params
 
 
 def request_facts(Request request not None):

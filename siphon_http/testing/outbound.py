@@ -1,0 +1,134 @@
+"""Where `http.Client` leads in a harness: calls are noted, and answered with what the test has laid out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from siphon_http._core.message import Response
+from siphon_http.client.api import ClientRequest, Clients, Transport
+from siphon_http.config import ClientConfig
+
+__all__ = ["HarnessClients", "Outbound"]
+
+
+class Outbound:
+    """The recorder behind every client of one harness; a Transport (see client.api).
+
+    An answer is the first that is left in the queue, else the one laid out for the path, else the default one, else 200
+    without content. An exception in the place of an answer is raised in the script.
+
+    sent_requests: one dict for each call: method, path (as the script gave it), url, name, base_url, params, headers,
+    body.
+    """
+
+    def __init__(self) -> None:
+        self.sent_requests: list[dict[str, Any]] = []
+        self._queue: deque[Response | Exception] = deque()
+        self._by_path: dict[str, Response | Exception] = {}
+        self._default: Response | Exception | None = None
+
+    def clear(self) -> None:
+        """Forget what was sent, and every answer."""
+        self.sent_requests.clear()
+        self._queue.clear()
+        self._by_path.clear()
+        self._default = None
+
+    def add_response(self, response: Response | Exception) -> None:
+        """Answer the next call that is not answered yet with `response`."""
+        self._queue.append(_checked(response))
+
+    def set_response(self, path: str, response: Response | Exception) -> None:
+        """Answer every call to `path`, as the script gives it, with `response` when the queue is empty."""
+        self._by_path[path] = _checked(response)
+
+    def set_default_response(self, response: Response | Exception) -> None:
+        """Answer every other call with `response`, instead of 200 without content."""
+        self._default = _checked(response)
+
+    async def send(self, request: ClientRequest) -> Response:
+        """Note the call and answer it (see Transport)."""
+        try:
+            url = request.url
+        except ValueError:  # without a base URL a path is all there is, and a harness asks for no more
+            url = request.path
+        headers: dict[str, str] = {}
+        for name, value in request.pairs():
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        sent = {
+            "method": request.method,
+            "path": request.path,
+            "url": url,
+            "name": request.name,
+            "base_url": request.base_url,
+            "params": request.params,
+            "headers": headers,
+            "body": await _collected(request.body),
+        }
+        self.sent_requests.append(sent)
+        return await self._answer(request)
+
+    async def _answer(self, request: ClientRequest) -> Response:
+        if self._queue:
+            found: Response | Exception | None = self._queue.popleft()
+        else:
+            found = self._by_path.get(request.path, self._default)
+        if isinstance(found, Exception):
+            raise found
+        if found is None:
+            return Response()
+        pairs = found.headers.pairs()
+        body: Any = found.body
+        if request.stream and isinstance(body, bytes):
+            body = _pieces(body)
+        elif not request.stream:
+            body = await _collected(body)
+        return Response(found.status, pairs, b"" if request.method == "HEAD" else body)
+
+    async def close(self) -> None:
+        """Nothing is open (see Transport)."""
+
+
+class HarnessClients(Clients):
+    """The clients of a harness. Where no configuration names any, every name is good: the answers are the test's."""
+
+    def __init__(self, configs: Mapping[str, ClientConfig], outbound: Outbound) -> None:
+        super().__init__(configs, lambda name, config: outbound)
+        self._outbound = outbound
+        self._any_name = not configs
+
+    def named(self, name: str) -> tuple[ClientConfig, Transport]:
+        """Return configuration and transport of a named client; ClientError when http.yaml has clients, but not it."""
+        if self._any_name:
+            return ClientConfig(), self._outbound
+        return super().named(name)
+
+
+def _checked(response: Any) -> Response | Exception:
+    """Return what a test lays out as a Response of ours, the SDK's own kind included."""
+    if isinstance(response, Response | Exception):
+        return response
+    try:
+        return Response(response.status, dict(response.headers), response.body)
+    except AttributeError:
+        raise TypeError(f"an answer is a Response or an exception, not {type(response).__name__}") from None
+
+
+async def _collected(body: Any) -> bytes:
+    """Return content as bytes, whatever kind it is."""
+    if body is None:
+        return b""
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    if isinstance(body, AsyncIterable):
+        return b"".join([bytes(piece) async for piece in body])
+    if isinstance(body, Iterable):
+        return b"".join(bytes(piece) for piece in body)
+    raise TypeError(f"a body is bytes or an iterator of bytes, not {type(body).__name__}")
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    if body:
+        yield body
