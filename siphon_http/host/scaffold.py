@@ -52,47 +52,38 @@ async def echo(req):
     return http.Response(headers=headers, body=json.dumps({"bytes": len(req.body())}))
 ''',
     "test_routes.py": '''\
-"""Run with `pytest`: starts the server on a free port and asks it."""
+"""Run with `pytest`: the script is asked as the server would ask it, without a port."""
 
-import os
-import socket
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 
+from siphon_http.testing import HttpTestHarness
+
 HERE = Path(__file__).parent
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-@pytest.fixture(scope="module")
-def server():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "siphon_http", "run", "siphon.yaml"]
-    environment = {**os.environ, "PORT": str(port)}
-    with subprocess.Popen(command, cwd=HERE, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            started = any("ready in" in line for line in process.stdout)
-            assert started, "the server did not start; its message is above"
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+@pytest.fixture
+def harness():
+    with HttpTestHarness(HERE / "http.yaml") as harness:
+        harness.load_script(HERE / "routes.py")
+        harness.run_startup()
+        yield harness
 
 
-def test_hello_names_the_caller(server):
-    with DIRECT.open(f"{server}/hello/world", timeout=5) as answer:
-        assert answer.status == 200
-        assert answer.read() == b"hi world"
+def test_hello_names_the_caller(harness):
+    answer = harness.request("GET", "/hello/world")
+    assert (answer.status, answer.text) == (200, "hi world")
 
 
-def test_echo_counts_the_bytes(server):
-    with DIRECT.open(f"{server}/echo", data=b"12345", timeout=5) as answer:
-        assert answer.headers["Content-Type"] == "application/json"
-        assert answer.read() == b'{"bytes": 5}'
+def test_echo_counts_the_bytes(harness):
+    answer = harness.request("POST", "/echo", body=b"12345")
+    assert answer.header("content-type") == "application/json"
+    assert answer.json() == {"bytes": 5}
+
+
+def test_the_start_is_logged(harness):
+    assert ("info", "the hello service starts") in harness.log.messages
 ''',
 }
 
