@@ -5,11 +5,11 @@ PY     := $(VENV)/bin/python
 STUBBED := $(subst /,.,$(basename $(shell find siphon_http -name '*.pyi')))
 SOURCES := setup.py pyproject.toml $(shell find siphon_http -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: run test lint bench load counts h2spec annotate asan fuzz cover wheels docs build clean help
+.PHONY: run test lint bench load load-clients counts h2spec annotate asan fuzz cover wheels docs build clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
-	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 run: .stamp-build  ## build what is needed and serve examples/hello on 127.0.0.1:8080
 	@cd examples/hello && exec ../../$(VENV)/bin/siphon-http run siphon.yaml
@@ -34,6 +34,9 @@ counts: .stamp-test  ## instructions of the core's benchmarks against the saved 
 
 load: .stamp-bench  ## the whole server against nginx, granian, uvicorn, hypercorn, aiohttp and a raw uvloop loop
 	$(PY) benchmarks/load/run.py
+
+load-clients: .stamp-bench  ## http.Client against pyreqwest, aiohttp, httpx2 and niquests, with nginx behind them
+	$(PY) benchmarks/load/clients.py
 
 h2spec: .stamp-test build/h2spec  ## h2spec --strict against the server, in cleartext and over TLS (needs go)
 	$(PY) -m pytest tests/conformance/test_http2.py -k h2spec
