@@ -24,6 +24,8 @@ __all__ = ["Asking"]
 HIGH_WATER = 65_536
 """Bytes of an answer that nobody has read yet, from which on the server is asked to wait."""
 
+SETTLING_TURNS = 3
+
 
 class WireTransport(MemoryTransport):
     """The server's end of a connection in memory. What it writes goes to `asking`, as long as somebody reads it."""
@@ -244,6 +246,11 @@ class Asking:
 
     # ---- ending
 
+    async def leave(self) -> None:
+        """Reset the connection; a handler that is cancelled for it has seen that when this returns."""
+        self.disconnect()
+        await self._settled()
+
     def disconnect(self) -> None:
         """Reset the connection, as a client does that has gone."""
         if self._transport is not None and not self._transport.is_lost:
@@ -261,9 +268,14 @@ class Asking:
             return
         if self._ended and not self._chunks:
             self._transport.leave()
-            for _ in range(3):  # what closes does so in a turn of the loop
-                await asyncio.sleep(0)
+            await self._settled()
         self.disconnect()
+        await self._settled()
+
+    async def _settled(self) -> None:
+        """Let what was told just now be seen: a close takes a turn of the loop, a cancelled handler another."""
+        for _ in range(SETTLING_TURNS):
+            await asyncio.sleep(0)
 
 
 async def _each(content: Pieces) -> AsyncIterator[bytes]:

@@ -1,6 +1,6 @@
 """Types of driver.pyx."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, final
 
 from siphon_http._core.deadlines import Deadline, Deadlines
@@ -14,6 +14,7 @@ __all__ = [
     "ExchangeDriver",
     "RecordingHandler",
     "prepare_request",
+    "received_answer",
     "request_facts",
 ]
 
@@ -81,4 +82,7 @@ class DeadlinesDriver:
 def prepare_request(
     request: Request, peer: Peer | None = None, streams: bool = False, path_params: dict[str, str] | None = None
 ) -> None: ...
+def received_answer(
+    status: int, fields: bytes, content: bytes | AsyncIterator[bytes], streams: bool, facts: Any
+) -> Response: ...
 def request_facts(request: Request) -> dict[str, Any]: ...

@@ -5,7 +5,8 @@ cimport cython
 from siphon_http._core.deadlines cimport Deadline, Deadlines
 from siphon_http._core.exchange cimport Exchange, Handler
 from siphon_http._core.headers cimport OutBuffer
-from siphon_http._core.message cimport Peer, Request, Response
+from siphon_http._core.message cimport Peer, Request
+from siphon_http._core.response cimport Response, received_response
 
 __all__ = [
     "BufferDriver",
@@ -14,6 +15,7 @@ __all__ = [
     "ExchangeDriver",
     "RecordingHandler",
     "prepare_request",
+    "received_answer",
     "request_facts",
 ]
 
@@ -169,6 +171,18 @@ def prepare_request(Request request not None, Peer peer=None, bint streams=False
     request.streams = streams
     if path_params is not None:
         request._path_params = path_params
+
+
+def received_answer(int status, bytes fields not None, content, bint streams, facts):
+    """Return a Response as `http.Client` gives it.
+
+    fields: its field lines, each with CR LF. content: bytes, or when it streams an async iterator with `close()`. facts:
+    has url, http_version, decoded and timings().
+    """
+    cdef Response response = received_response(status, fields, 0, len(fields), facts)
+    response.content = content
+    response.streams = streams
+    return response
 
 
 def request_facts(Request request not None):

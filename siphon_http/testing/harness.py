@@ -76,10 +76,7 @@ class Exchange:
 
     def disconnect(self) -> None:
         """Reset the connection, as a client does that has gone; a route with `on_disconnect="cancel"` is cancelled."""
-        self._thread.run(self._disconnect(), self._asking.name, self._seconds)
-
-    async def _disconnect(self) -> None:
-        self._asking.disconnect()
+        self._thread.run(self._asking.leave(), self._asking.name, self._seconds)
 
     def close(self) -> None:
         """Close the connection: a client that has read its answer, or one that has gone."""

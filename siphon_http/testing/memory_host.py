@@ -17,6 +17,7 @@ from siphon_http.client.api import client_class
 from siphon_http.config import Address, ServerConfig, load_config
 from siphon_http.errors import HttpError, ScriptError
 from siphon_http.extension import HttpExtension, HttpTask
+from siphon_http.host.api import Place
 from siphon_http.host.log import LogNamespace
 from siphon_http.host.script import Script
 from siphon_http.server.endpoint import Endpoint, LoopState
@@ -72,6 +73,7 @@ class HarnessContext:
         self.config: Any = config
         self.script = script
         self.errors = errors
+        self.worker = Place()
 
     def user_traceback(self, error: BaseException) -> str:
         """Keep `error`, and return its traceback as the log has it."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from siphon_http._core.message import Response
 from siphon_http.client.api import ClientRequest, Clients, Transport
 from siphon_http.config import ClientConfig
+from siphon_http.testing.driver import received_answer
 
 __all__ = ["HarnessClients", "Outbound"]
 
@@ -50,17 +51,13 @@ class Outbound:
 
     async def send(self, request: ClientRequest) -> Response:
         """Note the call and answer it (see Transport)."""
-        try:
-            url = request.url
-        except ValueError:  # without a base URL a path is all there is, and a harness asks for no more
-            url = request.path
         headers: dict[str, str] = {}
         for name, value in request.pairs():
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         sent = {
             "method": request.method,
             "path": request.path,
-            "url": url,
+            "url": _url(request),
             "name": request.name,
             "base_url": request.base_url,
             "params": request.params,
@@ -77,15 +74,11 @@ class Outbound:
             found = self._by_path.get(request.path, self._default)
         if isinstance(found, Exception):
             raise found
-        if found is None:
-            return Response()
-        pairs = found.headers.pairs()
-        body: Any = found.body
-        if request.stream and isinstance(body, bytes):
-            body = _pieces(body)
-        elif not request.stream:
-            body = await _collected(body)
-        return Response(found.status, pairs, b"" if request.method == "HEAD" else body)
+        found = Response() if found is None else found
+        fields = "".join(f"{name}: {value}\r\n" for name, value in found.headers.pairs()).encode("latin-1")
+        body = b"" if request.method == "HEAD" else found.body
+        content = _Pieces(body) if request.stream else await _collected(body)
+        return received_answer(found.status, fields, content, request.stream, _Facts(request))
 
     async def close(self) -> None:
         """Nothing is open (see Transport)."""
@@ -122,13 +115,59 @@ async def _collected(body: Any) -> bytes:
         return b""
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body)
-    if isinstance(body, AsyncIterable):
-        return b"".join([bytes(piece) async for piece in body])
-    if isinstance(body, Iterable):
-        return b"".join(bytes(piece) for piece in body)
+    if isinstance(body, AsyncIterable | Iterable):
+        return b"".join([piece async for piece in _each(body)])
     raise TypeError(f"a body is bytes or an iterator of bytes, not {type(body).__name__}")
 
 
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    if body:
+async def _each(body: Any) -> AsyncIterator[bytes]:
+    """Yield content in the pieces that it has."""
+    if isinstance(body, AsyncIterable):
+        async for piece in body:
+            yield bytes(piece)
+    elif isinstance(body, Iterable) and not isinstance(body, bytes):
+        for piece in body:
+            yield bytes(piece)
+    elif body:
         yield body
+
+
+class _Pieces:
+    """The content of an answer that the script wants in pieces."""
+
+    def __init__(self, body: Any) -> None:
+        self._pieces: AsyncIterator[bytes] | None = _each(body)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._pieces is None:
+            raise StopAsyncIteration
+        return await anext(self._pieces)
+
+    def close(self) -> None:
+        """Leave what is not read."""
+        self._pieces = None
+
+
+class _Facts:
+    """What a Response of a client knows of its exchange."""
+
+    http_version = "1.1"
+    decoded = False
+
+    def __init__(self, request: ClientRequest) -> None:
+        self.url = _url(request)
+
+    def timings(self) -> dict[str, float]:
+        """Nothing takes time here."""
+        return dict.fromkeys(("total", "pool", "dns", "connect", "tls", "wait", "read"), 0.0)
+
+
+def _url(request: ClientRequest) -> str:
+    """Return where a request goes; without a base URL a path is all there is, and a harness asks for no more."""
+    try:
+        return request.url
+    except ValueError:
+        return request.path

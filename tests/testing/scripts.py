@@ -182,7 +182,22 @@ async def json(req):
 @http.route("/streams", methods=["POST"], stream=True)
 async def streams(req):
     answer = await api.post("/v1/stream", body=req.stream(), stream=True)
-    return http.Response(status=answer.status, body=answer.body)
+    return http.Response(status=answer.status, body=answer.stream())
+
+
+@http.route("/forwards")
+async def forwards(req):
+    return await api.get("/v1/forward", stream="stream" in req.query_params)
+
+
+@http.route("/facts")
+async def facts(req):
+    async with http.Client(base_url="http://things.test") as client:
+        answer = await client.get("/x", params={"a": 1}, stream=True)
+        content = await answer.read()
+        left = await client.get("/y", stream=True)
+        await left.close()
+    return http.Response(body=f"{answer.url} {answer.http_version} {sum(answer.timings.values())} {content.decode()}")
 
 
 @http.route("/inline")

@@ -84,6 +84,24 @@ def test_bodies_stream_both_ways(harness: HttpTestHarness) -> None:
     assert harness.request("POST", "/streams", body=b"x").body == b"whole"
 
 
+def test_an_answer_can_be_handed_on_as_it_is(harness: HttpTestHarness) -> None:
+    canned = harness.http.Response(206, {"Connection": "x-hop", "X-Hop": "1", "X-Kind": "k"}, b"whole")
+    harness.set_response("/v1/forward", canned)
+    for path in ("/forwards", "/forwards?stream"):
+        answer = harness.request("GET", path)
+        assert (answer.status, answer.body, answer.header("x-kind"), answer.header("x-hop")) == (
+            206,
+            b"whole",
+            "k",
+            None,
+        )
+
+
+def test_an_answer_knows_what_one_from_the_network_knows(harness: HttpTestHarness) -> None:
+    harness.add_response(harness.http.Response(body="text"))
+    assert harness.request("GET", "/facts").text == "http://things.test/x?a=1 1.1 0.0 text"
+
+
 def test_inline_clients_have_urls(harness: HttpTestHarness) -> None:
     harness.set_response("http://other.test/x", harness.http.Response(body=b"not for HEAD"))
     assert harness.request("GET", "/inline").body == b""
