@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
+import subprocess
+import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from siphon_http.host.cli import COMMANDS, HELP
 from siphon_http.host.config import HostConfig
 from siphon_http.settings import fields_of
 
-from .examples.serving import ROOT, command, serving
+from .examples.serving import ROOT, command, environment, serving
 
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
@@ -46,6 +48,11 @@ class Block:
         """Whether it shows a mistake; docs/generate.py runs those."""
         return "<!-- wrong:" in self.comments
 
+    @property
+    def is_test(self) -> bool:
+        """Whether it is a file of tests, for the script of its page."""
+        return "<!-- pytest -->" in self.comments
+
 
 def blocks(*languages: str) -> list[Block]:
     """Return the blocks of all pages in these languages, without those that show mistakes."""
@@ -62,7 +69,7 @@ def blocks(*languages: str) -> list[Block]:
 
 def scripts(asked: bool) -> list[Block]:
     """Return the python blocks that are scripts of siphon: those with questions, or those without."""
-    return [b for b in blocks("python") if "from siphon import" in b.text and bool(ASK.search(b.comments)) is asked]
+    return [b for b in blocks("python") if not b.is_test and bool(ASK.search(b.comments)) is asked]
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +154,28 @@ def test_a_script_loads(block: Block, tmp_path: Path) -> None:
 
 
 def test_every_python_block_is_a_script() -> None:
-    """Then one of the two tests above runs it."""
-    assert [str(b) for b in blocks("python") if "from siphon import" not in b.text] == []
+    """Then one of the two tests above runs it; blocks of tests are run by the next one."""
+    assert [str(b) for b in blocks("python") if "from siphon import" not in b.text and not b.is_test] == []
+
+
+def test_the_tests_of_a_page_pass_with_its_script(tmp_path: Path) -> None:
+    tests = [b for b in blocks("python") if b.is_test]
+    assert {b.place.partition(":")[0] for b in tests} == {"testing.md"}
+    (script,) = (b for b in blocks("python") if b.place.startswith("testing.md") and not b.is_test)
+    (tmp_path / "routes.py").write_text(script.text)
+    for number, block in enumerate(tests):
+        (tmp_path / f"test_{number}.py").write_text(block.text)
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio"]
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-m", "pytest", *options],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
