@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 __all__ = ["LoopThread"]
 
 T = TypeVar("T")
 
+HELD_SECONDS = 2.0
+"""What a loop that somebody holds gets beyond the limit of a call, before the caller stops waiting for it."""
 END_SECONDS = 2.0
 """What cancelled tasks of a script get to end in."""
 
@@ -44,20 +47,27 @@ class LoopThread:
             raise RuntimeError(
                 f"{what}: this is the script's own loop, which cannot wait for itself; use the async twin"
             )
-        return asyncio.run_coroutine_threadsafe(_limited(self._checked(coroutine), what, seconds), self.loop).result()
+        future = self._start(coroutine, what, seconds)
+        try:
+            return future.result(seconds + HELD_SECONDS)
+        except TimeoutError as error:
+            raise _held(future, what, seconds) or error from None
 
     async def wait(self, coroutine: Coroutine[Any, Any, T], what: str, seconds: float) -> T:
         """Run `coroutine` on the loop, and await it on the caller's loop; errors as of `run`."""
-        limited = _limited(self._checked(coroutine), what, seconds)
         if self.is_current:
-            return await limited
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(limited, self.loop))
+            return await _limited(coroutine, what, seconds)
+        future = self._start(coroutine, what, seconds)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), seconds + HELD_SECONDS)
+        except TimeoutError as error:
+            raise _held(future, what, seconds) or error from None
 
-    def _checked(self, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    def _start(self, coroutine: Coroutine[Any, Any, T], what: str, seconds: float) -> Future[T]:
         if self.loop.is_closed():
             coroutine.close()
             raise RuntimeError("the harness is closed")
-        return coroutine
+        return asyncio.run_coroutine_threadsafe(_limited(coroutine, what, seconds), self.loop)
 
     def stop(self) -> None:
         """End the loop and its thread; returns when both have ended. A second call does nothing."""
@@ -65,6 +75,14 @@ class LoopThread:
             self.loop.call_soon_threadsafe(self.loop.stop)
         if not self.is_current:
             self._thread.join(END_SECONDS * 3)
+
+
+def _held(future: Future[Any], what: str, seconds: float) -> TimeoutError | None:
+    """Return what to raise when not even the limit on the loop itself could be kept."""
+    if future.done() and not future.cancelled():
+        return None
+    future.cancel()
+    return TimeoutError(f"{what}: the script has held its event loop for more than {seconds:g} s (is there a sleep?)")
 
 
 async def _limited(coroutine: Coroutine[Any, Any, T], what: str, seconds: float) -> T:

@@ -6,6 +6,7 @@ EVERYTHING = """
 import asyncio
 import contextvars
 import threading
+import time
 
 from siphon import http, log
 
@@ -62,6 +63,11 @@ async def breaks(req):
 @http.route("/sleeps", timeout_ms=60)
 async def sleeps(req):
     await asyncio.sleep(10)
+
+
+@http.route("/holds")
+async def holds(req):
+    time.sleep(0.3)
 
 
 @http.route("/waits")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import sys
 import threading
 import time
@@ -209,6 +210,14 @@ def test_a_call_that_takes_too_long_says_which() -> None:
             harness.request("GET", "/waits")
 
 
+def test_a_script_that_holds_its_loop_does_not_hold_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siphon_http.testing.loop_thread.HELD_SECONDS", 0.05)
+    with HttpTestHarness(timeout=0.05) as harness:
+        harness.load_source(EVERYTHING)
+        with pytest.raises(TimeoutError, match="GET /holds: the script has held its event loop"):
+            harness.request("GET", "/holds")
+
+
 # ---- streams, and clients that leave
 
 
@@ -379,6 +388,23 @@ def test_a_harness_that_is_not_closed_ends_as_garbage() -> None:
     gc.collect()
     assert "siphon" not in sys.modules
     assert "siphon-http-harness" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_harnesses_leave_no_descriptors_and_no_threads() -> None:
+    def count() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    before = count()
+    for number in range(10):
+        harness = HttpTestHarness()
+        harness.load_source(EVERYTHING)
+        assert harness.request("GET", "/thread").status == 200
+        assert harness.request("GET", "/hello/x").status == 200
+        if number % 2:
+            harness.close()
+        del harness
+    gc.collect()
+    until(lambda: count() == before)
 
 
 def test_a_namespace_that_this_host_lacks_says_why(harness: HttpTestHarness) -> None:
