@@ -7,7 +7,7 @@ import contextlib
 import re
 import tempfile
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,8 @@ class HarnessContext:
         self.script = script
         self.errors = errors
         self.worker = Place()
+        self.counters = self.worker.counters
+        self.inherited: Mapping[str, Sequence[int]] = {}
 
     def user_traceback(self, error: BaseException) -> str:
         """Keep `error`, and return its traceback as the log has it."""

@@ -12,6 +12,7 @@ from typing import reveal_type
 from siphon_http._core.headers import Headers
 from siphon_http._core.message import Peer, Request, Response
 from siphon_http.extension import HttpNamespace
+from siphon_http.testing import HttpTestHarness, make_request
 
 http = HttpNamespace()
 
@@ -157,3 +158,28 @@ def who_is_there(peer: Peer) -> None:
 reveal_type(http.Request())  # Request
 reveal_type(http.Response(404))  # Response
 reveal_type(http.HttpStatusError(404).status)  # int
+
+
+# ---- tests of scripts
+
+
+async def a_harness_gives_what_a_server_sends(harness: HttpTestHarness) -> None:
+    reveal_type(harness.request("GET", "/", headers={"x": "y"}, body=b"", json=None))  # Response
+    reveal_type(harness.request("POST", body=iter([b"piece"])))  # Response
+    reveal_type(await harness.arequest())  # Response
+    reveal_type(harness.log.messages)  # list[tuple[str, str]]
+    reveal_type(harness.sent_requests)  # list[dict[str, Any]]
+    reveal_type(harness.errors)  # list[BaseException]
+    reveal_type(make_request(path="/"))  # Request
+    harness.add_response(Response(404))
+    harness.add_response(http.ReadTimeout("late"))
+    harness.add_response(404)  # type: ignore[arg-type]
+    with harness.open("GET", "/") as exchange:
+        reveal_type(exchange.status)  # int
+        reveal_type(exchange.response())  # Response
+        for piece in exchange:
+            reveal_type(piece)  # bytes
+    async with harness.open("GET", "/") as exchange:
+        reveal_type(await exchange.aresponse())  # Response
+        async for piece in exchange:
+            reveal_type(piece)  # bytes
