@@ -168,6 +168,17 @@ def test_named_clients_ask_the_api(tmp_path: Path) -> None:
         assert (things.status, json.loads(things.body)) == (200, [1, 2])
 
 
+def test_the_rest_api_is_served_in_front_of_its_api(tmp_path: Path) -> None:
+    rules = 'location = /v1/users/42 { return 200 \'{"name":"alice"}\'; }'
+    with (
+        nginx(tmp_path, rules) as port,
+        serving(EXAMPLES / "rest_api", {"API_URL": f"http://127.0.0.1:{port}"}) as server,
+    ):
+        assert server.ask("/users/42").body == b'{"name":"alice"}'
+        assert server.ask("/users/43").status == 404
+        assert server.ask("/healthz").body == b"ok"
+
+
 def test_an_inline_client_shows_its_certificate_and_trusts_one_authority(tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.crt"))

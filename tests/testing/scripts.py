@@ -201,8 +201,8 @@ async def facts(req):
     async with http.Client(base_url="http://things.test") as client:
         answer = await client.get("/x", params={"a": 1}, stream=True)
         content = await answer.read()
-        left = await client.get("/y", stream=True)
-        await left.close()
+        async with await client.get("/y", stream=True) as left:
+            assert [piece async for piece in left.stream()] == []
     return http.Response(body=f"{answer.url} {answer.http_version} {sum(answer.timings.values())} {content.decode()}")
 
 
