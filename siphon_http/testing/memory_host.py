@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import re
 import tempfile
 import textwrap
@@ -101,6 +102,7 @@ class MemoryHost:
         self.log = LogDouble()
         self.errors: list[BaseException] = []
         self.started = False
+        self._serving = asyncio.Lock()
         self._context: HarnessContext | None = None
         self._task: HttpTask | None = None
         self._state: LoopState | None = None
@@ -109,7 +111,7 @@ class MemoryHost:
 
     def renew(self) -> None:
         """Forget everything but the configuration; what was loaded must have ended."""
-        self.world.leave()
+        self.world.close()
         self.outbound.clear()
         self.log.clear()
         self.errors.clear()
@@ -150,14 +152,19 @@ class MemoryHost:
         """Dispatch what comes to the script that was loaded."""
         if self._context is None:
             raise RuntimeError("no script is loaded: load_script() or load_source() first")
-        if self._task is None:
-            self._task = self._extension.task(self._context)
-            await self._task.serve()
-            handler = self._task.handler
-            assert handler is not None  # since it serves
-            self._state = LoopState(asyncio.get_running_loop())
-            server = self.config.servers[0] if self.config.servers else ServerConfig(listen=NOWHERE)
-            self._endpoint = endpoint_for(server, handler, self._state)
+        async with self._serving:
+            if self._task is None:
+                self._task = self._extension.task(self._context)
+                await self._task.serve()
+                handler = self._task.handler
+                assert handler is not None  # since it serves
+                self._state = LoopState(asyncio.get_running_loop())
+                self._endpoint = endpoint_for(self._listener(), handler, self._state)
+
+    def _listener(self) -> ServerConfig:
+        """Return the first listener of the configuration, as one that a harness can speak to."""
+        server = self.config.servers[0] if self.config.servers else ServerConfig(listen=NOWHERE)
+        return dataclasses.replace(server, http1=True, proxy_protocol=False)
 
     async def startup(self) -> None:
         """Run the start-up hooks in order, as the process does before it listens."""
@@ -209,7 +216,7 @@ class MemoryHost:
 
     def close(self) -> None:
         """Take away what the script has brought into the interpreter, and the folder of its texts."""
-        self.world.leave()
+        self.world.close()
         with contextlib.suppress(OSError):
             self._folder.cleanup()
 

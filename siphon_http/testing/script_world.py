@@ -81,6 +81,11 @@ class ScriptWorld:
         left = [place for place in sys.path if place not in self._dirs or place in self._path]
         sys.path[:] = self._path if sorted(left) == sorted(self._path) else left
 
+    def close(self) -> None:
+        """Take everything of ours away for good."""
+        self.leave()
+        self._modules = {}
+
     def _new_modules(self) -> Iterable[tuple[str, ModuleType]]:
         return [(name, module) for name, module in sys.modules.items() if name not in self.keep and name not in OURS]
 

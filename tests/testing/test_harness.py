@@ -376,6 +376,13 @@ def test_a_closed_harness_says_so(harness: HttpTestHarness) -> None:
     exchange.close()
     with pytest.raises(RuntimeError, match="the harness is closed"):
         harness.request("GET", "/hello/x")
+    assert "siphon" not in sys.modules
+
+
+def test_any_listener_can_be_asked() -> None:
+    with HttpTestHarness({"servers": [{"listen": "127.0.0.1:0", "http1": False}]}) as harness:
+        harness.load_source(EVERYTHING)
+        assert harness.request("GET", "/hello/x").status == 200
 
 
 def test_a_harness_that_is_not_closed_ends_as_garbage() -> None:
