@@ -137,7 +137,7 @@ class Asking:
         request = self._request
         self._transport = transport = WireTransport(endpoint, self, address)
         head, content = request.head, request.content
-        if isinstance(content, list) and content and not request.expects:
+        if isinstance(content, list) and content and not request.expects and not request.chunked:
             head, content = head + content[0], content[1:]
         await transport.give(head)
         self._sending = asyncio.create_task(self._send(transport, content))

@@ -34,10 +34,10 @@ def make_request(
         received.append(request)
 
     request = written(method, path, headers=headers, query_params=query_params, body=body or None)
-    if request.chunked:
-        raise TypeError("the body of a request that is only made is bytes or str")
+    if request.chunked or not isinstance(request.content, list | tuple):
+        raise TypeError("the body of a request that is only made is bytes or str, and not chunked")
     sink = RecordingSink(keep, cap=2**40, max_header_bytes=2**20, max_headers=10_000)
-    sink.receive(request.head + b"".join(request.content))  # type: ignore[arg-type]  # a list, as it is not chunked
+    sink.receive(request.head + b"".join(request.content))
     if not received:
         reason = sink.written.partition(b"\r\n\r\n")[2].decode("latin-1").strip()
         raise ValueError(f"the server would refuse this request: {reason}")

@@ -119,18 +119,22 @@ def _target(path: str, query_params: Mapping[str, Any] | None, path_params: Mapp
 
 
 def _content(method: str, body: Body | None, fields: list[tuple[str, str]]) -> tuple[Pieces, bool]:
-    """Return the content in pieces, and whether it is sent in chunks; adds the fields that frame it."""
+    """Return the content in pieces, and whether it is sent in chunks; adds the field that frames it, if it has none."""
+    coding = next((value.lower() for name, value in fields if name.lower() == "transfer-encoding"), None)
+    has_length = any(name.lower() == "content-length" for name, _ in fields)
+    chunked = coding == "chunked"
     if body is None:
-        if method in ("POST", "PUT", "PATCH"):
+        if method in ("POST", "PUT", "PATCH") and coding is None:
             _add(fields, "content-length", "0")
-        return (), False
+        return (), chunked
     if isinstance(body, str):
         body = body.encode()
     if isinstance(body, bytes | bytearray | memoryview):
         whole = bytes(body)
-        _add(fields, "content-length", str(len(whole)))
-        return [whole[start : start + PIECE] for start in range(0, len(whole), PIECE)], False
-    has_length = any(name.lower() == "content-length" for name, _ in fields)
-    if not has_length:
-        _add(fields, "transfer-encoding", "chunked")
-    return body, not has_length
+        if coding is None:
+            _add(fields, "content-length", str(len(whole)))
+        return [whole[start : start + PIECE] for start in range(0, len(whole), PIECE)], chunked
+    if coding is None and not has_length:
+        fields.append(("transfer-encoding", "chunked"))
+        chunked = True
+    return body, chunked

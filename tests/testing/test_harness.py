@@ -230,6 +230,8 @@ def test_an_upload_in_pieces_is_read_in_pieces(harness: HttpTestHarness) -> None
     assert harness.request("POST", "/upload", body=pieces()).body == b"200000"
     assert harness.request("POST", "/upload", body=(b"ab", b"", b"c")).body == b"3"
     assert harness.request("POST", "/upload", body=b"x" * 300_000).body == b"300000"
+    assert harness.request("POST", "/upload", body=b"abc", headers={"Transfer-Encoding": "chunked"}).body == b"3"
+    assert harness.request("POST", "/upload", body=iter([b"ab"]), headers={"Content-Length": "2"}).body == b"2"
     assert harness.request("POST", "/upload", body=b"x" * 300_000, headers={"expect": "100-continue"}).body == b"300000"
 
 
