@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
-__all__ = ["Context", "Extension", "Place", "Task"]
+__all__ = ["Context", "Examined", "Extension", "Finding", "LogsFields", "Metrics", "Place", "Task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,13 +23,34 @@ class Place:
     """0 to count - 1; -1 in the supervisor, which serves nothing itself. A replaced worker's successor has its index."""
     count: int = 1
     """Processes that serve."""
-    counters: memoryview = field(default_factory=lambda: memoryview(bytearray(65_536)))
-    """64 KiB that this process alone writes and the supervisor reads; what an earlier process counted may be in it."""
+    counters: memoryview = field(default_factory=lambda: memoryview(bytearray(2_097_152)))
+    """2 MiB that this process alone writes and the supervisor reads; what an earlier process counted may be in it."""
 
     @property
     def is_first(self) -> bool:
         """Whether this process says what all would say alike: warnings of the configuration, for example."""
         return self.index == -1 or self.count == 1
+
+
+class Metrics(Protocol):
+    """Makes counters (`inc`), gauges (`inc`, `dec`, `set`) and histograms (`observe`), each with `labels(**values)`.
+
+    They are summed over the processes, and shown where Prometheus looks.
+    """
+
+    def counter(self, name: str, help: str, labels: Sequence[str] | None = None) -> Any:
+        """Return a counter."""
+        ...
+
+    def gauge(self, name: str, help: str, labels: Sequence[str] | None = None) -> Any:
+        """Return a gauge."""
+        ...
+
+    def histogram(
+        self, name: str, help: str, labels: Sequence[str] | None = None, buckets: Sequence[float] | None = None
+    ) -> Any:
+        """Return a histogram. buckets: upper bounds."""
+        ...
 
 
 class Context(Protocol):
@@ -66,6 +87,16 @@ class Context(Protocol):
     @property
     def worker(self) -> Place:
         """Which of the processes this is."""
+        ...
+
+    @property
+    def counters(self) -> memoryview:
+        """Memory for the extension's numbers, laid out as `host/ledger.py` says; for those that write it in C."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics:
+        """The extension's own numbers, for those that do not write `counters` themselves. The same at every load."""
         ...
 
     def user_traceback(self, error: BaseException) -> str:
@@ -114,6 +145,37 @@ class Task(Protocol):
         Called once for every task, in reverse order, also when the start failed.
         """
         ...
+
+
+@runtime_checkable
+class LogsFields(Protocol):
+    """What an extension may have beside: fields for what the script logs."""
+
+    def log_fields(self) -> Mapping[str, object]:
+        """Return fields of what runs now, such as the id of a request. Called for each line, on any thread."""
+        ...
+
+
+@runtime_checkable
+class Examined(Protocol):
+    """What an extension may have beside: checks for `siphon-http doctor`."""
+
+    def doctor(self, context: Context) -> Sequence[Finding]:
+        """Look at what `namespace` has read and at the machine. Called after `namespace`; may take a few seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of `siphon-http doctor`."""
+
+    level: Literal["ok", "warn", "fail"]
+    subject: str
+    """What was looked at, in a few words."""
+    text: str
+    """What was found."""
+    fix: str = ""
+    """What to do about it."""
 
 
 @runtime_checkable

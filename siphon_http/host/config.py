@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from siphon_http import settings
 from siphon_http.errors import Problem
+from siphon_http.host.config_admin import AdminConfig, CacheConfig, MetricsConfig
 from siphon_http.settings import Findings, MappingNode, Node, ScalarNode, SequenceNode, optional, required
 
 __all__ = ["HostConfig", "LogConfig", "Parsed", "ScriptConfig", "ServerConfig", "parse"]
@@ -39,13 +40,6 @@ NO_EFFECT: Mapping[str, frozenset[str]] = {
     "server": frozenset({"instance_id"}),
 }
 """Keys that are checked but change nothing here."""
-
-NOT_YET: Mapping[str, str] = {
-    "admin": "the admin listener",
-    "metrics": "the metrics listener",
-    "cache": "the cache namespace",
-}
-"""Blocks whose feature a later version brings."""
 
 HOST_NAMES = frozenset({"log", "cache", "metrics", "timer"})
 """Names in `siphon` that belong to the host; no extension may take them."""
@@ -80,6 +74,7 @@ class LogConfig:
     level: Literal["debug", "info", "warn", "error"] = optional("info", "the least level that is logged")
     format: Literal["pretty", "json"] = optional("pretty", "text for people, or one JSON object a line")
     file: Path | None = optional(None, "a file that gets every line too, without colours")
+    access_file: Path | None = optional(None, "a file for the lines of access logs, in the place of standard error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +94,21 @@ class HostConfig:
     server: ServerConfig = optional(ServerConfig(), "the process")
     workers: int | Literal["auto"] = optional(1, "processes; this version runs one", low=1, high=1024)
     extensions: Mapping[str, Node] = optional(dict, "each extension's own file, or its settings")
-    admin: Node | None = optional(None, "not in this version")
-    metrics: Node | None = optional(None, "not in this version")
-    cache: Node | None = optional(None, "not in this version")
+    admin: AdminConfig = optional(AdminConfig(), "health, readiness and numbers for operators")
+    metrics: MetricsConfig = optional(MetricsConfig(), "what is counted")
+    cache: tuple[CacheConfig, ...] = optional((), "stores of the `cache` namespace")
+
+    @staticmethod
+    def check_settings(node: MappingNode, values: Mapping[str, Any], findings: Findings) -> None:
+        """Refuse two caches of one name."""
+        block = node.get("cache")
+        seen: set[str] = set()
+        for entry in block.items if isinstance(block, SequenceNode) else ():
+            name = entry.get("name") if isinstance(entry, MappingNode) else None
+            if isinstance(name, ScalarNode) and name.text in seen:
+                findings.refuse(name, f"a cache called {name.text!r} is there already", "give each its own name")
+            elif isinstance(name, ScalarNode):
+                seen.add(name.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +166,7 @@ def _ignored(root: MappingNode) -> list[str]:
 def _not_yet(root: MappingNode) -> list[str]:
     """Return one warning for each key that asks for what this version does not have."""
     later = "is not available in this version"
-    warnings = [f"{root.key(n).place}: {n}: {feature} {later}" for n, feature in NOT_YET.items() if n in root]
+    warnings: list[str] = []
     workers = root.get("workers")
     if isinstance(workers, ScalarNode) and workers.value not in {None, 1}:
         warnings.append(f"{workers.place}: workers: more than one process {later}; one is started")

@@ -14,6 +14,7 @@ import queue
 import re
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -207,12 +208,14 @@ class LogNamespace:
     """`from siphon import log`: `log.info("text")` and its like, from any thread.
 
     Each takes exactly one str, as in the original host; anything else is a TypeError where the author sees it.
+    sources: each gives fields for the line, by what runs where it is logged; of extensions.
     """
 
-    __slots__ = ("_logger",)
+    __slots__ = ("_logger", "sources")
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("siphon.script")
+        self.sources: tuple[Callable[[], Mapping[str, object]], ...] = ()
 
     def debug(self, message: str, /) -> None:
         """Log `message` at debug level."""
@@ -237,7 +240,10 @@ class LogNamespace:
     def _log(self, level: int, name: str, message: str) -> None:
         if not isinstance(message, str):
             raise TypeError(f"log.{name}() takes one str, not {type(message).__name__}")
-        self._logger.log(level, message)
+        if self.sources and self._logger.isEnabledFor(level):
+            self._logger.log(level, message, extra={k: v for give in self.sources for k, v in give().items()})
+        else:
+            self._logger.log(level, message)
 
 
 def wants_colour(stream: TextIO) -> bool:

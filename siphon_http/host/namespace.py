@@ -17,9 +17,6 @@ from typing import Any
 
 __all__ = ["Namespaces"]
 
-LATER = frozenset({"cache", "metrics", "timer"})
-"""Namespaces of the original host that a later version of this one brings."""
-
 _SIP_WORDS = """
     auth b2bua cdr diameter gateway ipsec isc lcr li numbers presence proxy qos registrar registration rtpengine sbi sdp
     srs stir subscribe_state
@@ -89,8 +86,6 @@ class Namespaces(MetaPathFinder):
                 f"extension `{name}` is installed but not configured: "
                 f"add `extensions: {{{name}: {name}.yaml}}` to {self._shown}"
             )
-        if name in LATER:
-            return f"siphon.{name} is not available in this version of siphon-http; {has}"
         if name in SIP:
             return f"siphon.{name} needs the real siphon: this host speaks no SIP; {has}"
         close = difflib.get_close_matches(name, [*self._available, *self._missing, *self._installed], 1)

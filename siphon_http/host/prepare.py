@@ -11,9 +11,11 @@ from typing import Any
 
 from siphon_http.errors import ConfigError, HttpError, Problem, ScriptError, TlsMaterialError
 from siphon_http.host import config, log
-from siphon_http.host.api import Extension, Place
+from siphon_http.host.api import Extension, LogsFields, Place
+from siphon_http.host.builtin import Builtins
 from siphon_http.host.config import HostConfig
 from siphon_http.host.discovery import Discovery, discover
+from siphon_http.host.metrics import MetricsNamespace
 from siphon_http.host.namespace import Namespaces
 from siphon_http.host.script import Script
 from siphon_http.settings import sorted_problems
@@ -34,6 +36,8 @@ class Options:
     log_format: log.LogFormat | None = None
     place: Place = field(default_factory=Place)
     """Which of the processes that serve together this one is."""
+    builtins: Builtins = field(default_factory=Builtins)
+    """The host's own namespaces, which outlive a reload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,14 @@ class HostContext:
     sync_queue_max: int
     script: Script
     worker: Place
+    counters: memoryview
+
+    builtins: Builtins
+
+    @property
+    def metrics(self) -> MetricsNamespace:
+        """The extension's own numbers."""
+        return self.builtins.metrics_of(self.name)
 
     def user_traceback(self, error: BaseException) -> str:
         """Return the traceback of `error` for the log, cut to frames of the script and its helpers."""
@@ -102,11 +114,12 @@ def prepare(options: Options, warnings: list[str]) -> Prepared:
         keep=frozenset(sys.modules),
         verbose=options.verbose,
     )
+    options.builtins.configure(options.place, read.config, script.user_traceback)
     parts = tuple(
         Part(name=name, extension=extension, context=_context(name, read, script, options))
         for name, extension in discovery.found.items()
     )
-    namespaces = _namespaces(parts, problems)
+    namespaces = _namespaces(parts, problems, options.builtins)
     _load(script, parts, namespaces, discovery, options)
     return Prepared(config=read.config, form=form, parts=parts, script=script)
 
@@ -120,12 +133,14 @@ def _context(name: str, read: config.Parsed, script: Script, options: Options) -
         sync_queue_max=read.config.script.executor_queue_capacity,
         script=script,
         worker=options.place,
+        counters=options.builtins.counters(name),
+        builtins=options.builtins,
     )
 
 
-def _namespaces(parts: tuple[Part, ...], problems: list[Problem]) -> dict[str, object]:
+def _namespaces(parts: tuple[Part, ...], problems: list[Problem], builtins: Builtins) -> dict[str, object]:
     """Let each extension check its file; raise everything that is wrong anywhere."""
-    namespaces: dict[str, object] = {"log": log.LogNamespace()}
+    namespaces: dict[str, object] = builtins.namespaces()
     only_tls = not problems
     for part in parts:
         try:
@@ -144,6 +159,7 @@ def _load(
 ) -> None:
     """Execute the script once, between the extensions' `load_begins` and `load_ends`."""
     Namespaces(namespaces, missing=discovery.missing, installed=discovery.installed, shown=str(options.file)).install()
+    options.builtins.load_begins()
     for part in parts:
         part.extension.load_begins()
     script.load()
@@ -154,3 +170,5 @@ def _load(
             raise
         except HttpError as error:
             raise ScriptError(script.explain(error)) from error
+    options.builtins.load_ends()
+    options.builtins.log.sources = tuple(p.extension.log_fields for p in parts if isinstance(p.extension, LogsFields))

@@ -1,4 +1,4 @@
-"""Memory that a supervisor shares with its workers: one slot of 64 KiB for each process that serves.
+"""Memory that a supervisor shares with its workers: one slot of 2 MiB for each process that serves.
 
 A worker writes its own slot, the supervisor reads them all. What a process has counted stays in its slot when it ends;
 the next process that gets the slot goes on from there, so that sums never become smaller. At no time have two living
@@ -13,7 +13,7 @@ import tempfile
 
 __all__ = ["SLOT_BYTES", "Slot", "Slots", "attach"]
 
-SLOT_BYTES = 65_536
+SLOT_BYTES = 2_097_152  # the system gives memory for what is touched only
 
 
 class Slot:

@@ -73,7 +73,7 @@ def test_what_this_version_lacks_is_said_key_by_key(read):
     )
     parsed = read(text, script="script: {path: routes.py, reload: sighup}\n")
     assert parsed.problems == []
-    assert [w.split(": ")[1] for w in parsed.warnings] == ["admin", "metrics", "cache", "workers", "script.reload"]
+    assert [w.split(": ")[1] for w in parsed.warnings] == ["workers", "script.reload"]
     assert all("not available in this version" in w for w in parsed.warnings)
 
 

@@ -47,12 +47,6 @@ def test_a_sip_namespace_needs_the_real_siphon(install):
     assert refusal("proxy") == "siphon.proxy needs the real siphon: this host speaks no SIP; this host has: http, log"
 
 
-@pytest.mark.parametrize("name", ["cache", "timer", "metrics"])
-def test_namespaces_of_a_later_version_are_named_as_such(install, name):
-    install()
-    assert refusal(name).startswith(f"siphon.{name} is not available in this version of siphon-http")
-
-
 def test_an_extension_that_is_not_configured_says_what_to_add(install):
     install({"log": 1}, installed=["http"], shown="conf/siphon.yaml")
     assert "add `extensions: {http: http.yaml}` to conf/siphon.yaml" in refusal("http")
