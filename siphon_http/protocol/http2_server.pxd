@@ -49,6 +49,7 @@ cdef class Http2ServerConnection(Http2Hot):
     cdef bint _is_flood(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size)
     cdef int _events(self, list events) except -1
     cdef int _drain_now(self) except -1
+    cdef int _cut_off(self) except -1
     cdef int _part(self) except -1
     cdef int _close(self, bint linger) except -1
     cdef int _lose_all(self) except -1

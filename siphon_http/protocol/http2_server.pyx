@@ -407,12 +407,30 @@ cdef class Http2ServerConnection(Http2Hot):
 
     cdef int _after(self) except -1:
         """Close when nothing is in flight and nothing more can come."""
+        if self.ended and self.streams and not self.full and not self.has_more:
+            self._cut_off()
         if not self.streams and self.state != Http2State.CLOSED:
             if self.state == Http2State.DRAINING:
                 return self._part()
             if self.leaving or self.ended and not self.full and not self.has_more:
                 return self._drain_now()
         return 0
+
+    cdef int _cut_off(self) except -1:
+        """The client has ended its side: window for what still waits cannot come any more."""
+        cdef Http2Stream stream
+        cdef list stuck = [one for one in self.streams.values() if (<Http2Stream> one).pending]
+        self.pumping = True
+        try:
+            while stuck and self.state != Http2State.CLOSED:
+                for stream in stuck:
+                    stream._break(CANCEL)
+                self._send()
+                self._release()     # and there may be room for the next
+                stuck = [one for one in self.streams.values() if (<Http2Stream> one).pending]
+        finally:
+            self.pumping = False
+        return self._flush(False)
 
     cdef int _part(self) except -1:
         """Everything is sent: close, and do not wait longer than needed for a peer that is still reading it.

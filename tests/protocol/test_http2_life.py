@@ -333,6 +333,29 @@ def test_a_half_closed_client_still_gets_its_answer() -> None:
     assert pair.is_closed() and pair.owner.calls[-1] == ("close", False)
 
 
+def test_answers_that_wait_for_window_end_with_the_client() -> None:
+    """It has closed its side, so no window can come: what it may still read is sent, the rest is reset."""
+    pair = Pair(always(body=b"x" * 1_000_000), settings={4: 70_000}, takes=False)
+    ids = [pair.send(fields()) for _ in range(3)]
+    pair.run()
+    assert len(pair.owner.requests) == 1 and len(pair.server.waiting) == 2
+    pair.server.receive_eof()
+    pair.run()
+    assert [pair.answers[id].reset for id in ids] == [8, 8, 8] and pair.server.owed == 0
+    assert pair.is_closed() and pair.owner.calls[-1] == ("close", False)
+
+
+def test_a_client_that_ended_its_side_gets_a_streamed_answer_as_far_as_its_window_goes() -> None:
+    pair = Pair(keep)
+    pair.get()
+    driver, request = pair.owner.drivers[0], pair.owner.requests[0]
+    driver.start(request, Response())
+    pair.server.receive_eof()
+    assert driver.chunk(request, b"x" * 65_535) == 1 and driver.is_open(request)
+    assert driver.chunk(request, b"x") == 1 and not driver.is_open(request)
+    assert pair.server.sent_bytes == 65_535 and pair.is_closed()
+
+
 def test_an_end_on_an_idle_connection_closes_it() -> None:
     pair = Pair()
     pair.get()
