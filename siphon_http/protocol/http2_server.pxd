@@ -3,12 +3,11 @@
 cimport cython
 
 from siphon_http._core.message cimport Request
-from siphon_http.protocol.http2_hot cimport Http2Hot
-from siphon_http.protocol.http2_stream cimport Http2Stream
+from siphon_http.protocol.http2_times cimport Http2Times
 
 
 @cython.final
-cdef class Http2ServerConnection(Http2Hot):
+cdef class Http2ServerConnection(Http2Times):
     cdef bytearray inbox                  # received bytes; inbox[at:] is not parsed yet
     cdef Py_ssize_t at                    # bytes of `inbox` that are parsed
     cdef bint greeted                     # the SETTINGS frame that belongs to the preface has arrived
@@ -30,17 +29,12 @@ cdef class Http2ServerConnection(Http2Hot):
     cpdef int pause(self) except -1
     cpdef int resume(self) except -1
     cpdef int drain(self) except -1
-    cpdef int arm(self, Request request, double due) except -1
-    cpdef double expire(self, double now) except? -1
     cpdef int time_out(self, Request request=*) except -1
     cpdef bint is_quiet(self)
     cpdef bint is_reading_head(self)
     cpdef bint is_stuck(self)
     cpdef int ping(self) except -1
     cpdef list detach(self)
-    cdef Http2Stream _stream_of(self, Request request)
-    cdef int _expired(self, Http2Stream stream, double now) except -1
-    cdef int _give_up(self, Http2Stream stream) except -1
     cdef int _pump(self) except -1
     cdef int _hold(self) except -1
     cdef int _read_preface(self, const char* data, Py_ssize_t size) except -1

@@ -26,18 +26,16 @@ from h2.exceptions import ProtocolError
 from siphon_http._core.header_block cimport BLOCK_DONE
 from siphon_http._core.headers cimport OutBuffer
 from siphon_http._core.hpack cimport Decoder
-from siphon_http._core.message cimport Request, plain_response
+from siphon_http._core.message cimport Request
 from siphon_http.protocol.http2_flood cimport FLOOD_STRAY, FloodMeter, flood_counts, flood_kind
 from siphon_http.protocol.http2_head cimport FieldDecoder
-from siphon_http.protocol.http2_hot cimport Http2Hot
 from siphon_http.protocol.http2_judge cimport (
     CANCEL, CONTINUATION, DATA, ENHANCE_YOUR_CALM, FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM, FLAG_PADDED, FRAME_BYTES,
     FRAME_HEAD, FRAME_SIZE_ERROR, GOAWAY, HEADERS, LAST_STREAM, NO_ERROR, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, frame_number, goaway_frame, known_settings, new_judge,
 )
-from siphon_http.protocol.http2_stream cimport (
-    WATCH_NOTHING, WATCH_OUTPUT, WATCH_UPLOAD, Http2State, Http2Stream, Watch,
-)
+from siphon_http.protocol.http2_stream cimport Http2State, Http2Stream
+from siphon_http.protocol.http2_times cimport Http2Times
 from siphon_http.protocol.sink cimport NoSink, Sink
 
 __all__ = ["Http2ServerConnection"]
@@ -54,7 +52,7 @@ cdef bytes ALIVE_PING = b"are you?"
 
 
 @cython.final
-cdef class Http2ServerConnection(Http2Hot):
+cdef class Http2ServerConnection(Http2Times):
     """Server side of one HTTP/2 connection (RFC 9113).
 
     sink: the owner. out: the loop's output buffer. max_header_bytes, max_headers: of one request, as bytes that RFC
@@ -304,81 +302,13 @@ cdef class Http2ServerConnection(Http2Hot):
                     stream._lose(True)
         return 0
 
-    # ---- time
-
-    cpdef int arm(self, Request request, double due) except -1:
-        """Let the time of `request` be over at `due`; 0: never. Does nothing when its exchange has ended."""
-        cdef Http2Stream stream = self._stream_of(request)
-        if stream is not None:
-            stream.due = due
-        return 0
-
-    cpdef double expire(self, double now) except? -1:
-        """End what is over by `now`: requests that were armed, answers that the client does not take, uploads that stop.
-
-        Returns the time to call again, 0 when there is none.
-        """
-        cdef Http2Stream stream
-        cdef double first = 0
-        for stream in list(self.streams.values()):
-            if 0 < stream.due <= now or stream.due == 0 and (stream.pending or stream.answered and not stream.complete):
-                self._expired(stream, now)
-        if self.waiting:
-            self._settle()
-        for stream in self.streams.values():
-            if stream.due > 0 and (first == 0 or stream.due < first):
-                first = stream.due
-        return first
-
-    cdef int _expired(self, Http2Stream stream, double now) except -1:
-        """The time of one stream is over: of its request, or of what the client has to do once the answer has begun."""
-        cdef Watch watched = stream.watch
-        stream.due = 0
-        stream.watch = WATCH_NOTHING
-        if not stream.answered:
-            return self.time_out(stream.request) if stream.request is not None else 0
-        if stream.pending:
-            if watched == WATCH_OUTPUT and not stream.moved:
-                return self._give_up(stream)
-            stream.watch = WATCH_OUTPUT
-            stream.due = now + self.write_timeout
-        elif not stream.complete and stream.request is not None:
-            # A handler that does not read what is here is no fault of the client.
-            if watched == WATCH_UPLOAD and not stream.moved and not stream.queue:
-                return self._give_up(stream)
-            stream.watch = WATCH_UPLOAD
-            stream.due = now + self.upload_timeout
-        stream.moved = False
-        return 0
-
-    cdef int _give_up(self, Http2Stream stream) except -1:
-        """The client does nothing for a stream: reset it."""
-        stream._break(CANCEL)
-        return self._settle()
-
     cpdef int time_out(self, Request request=None) except -1:
-        """The time of `request` is over: 408 while it still arrives, 504 after. Without one: that of the connection."""
-        cdef Http2Stream stream
+        """The time of `request` is over: see http2_times. Without one: that of the connection."""
         if self.state == Http2State.CLOSED:
             return 0
-        if request is None:
-            return self._close(False) if self.parting else self._drain_now()
-        stream = self._stream_of(request)
-        if stream is None or stream.answered:
-            return 0
-        if not stream.complete:
-            stream._refuse(408, b"request timeout")
-        else:
-            stream._answer(plain_response(504, b"gateway timeout"))
-        return 0
-
-    cdef Http2Stream _stream_of(self, Request request):
-        """Return the stream whose exchange `request` is the token of, or None."""
-        cdef Http2Stream stream
-        for stream in reversed(self.streams.values()):
-            if stream.request is request:
-                return stream
-        return None
+        if request is not None:
+            return self._time_out(request)
+        return self._close(False) if self.parting else self._drain_now()
 
     # ---- ends
 

@@ -122,7 +122,7 @@ cdef class Http2Connection(AcceptedConnection):
         self.phase_due = 0
         self.active_at = monotonic()
         due = self.active_at + (request.timeout_ms * 0.001 if request.timeout_ms else endpoint.request_timeout)
-        self.protocol.arm(request, due)
+        self.protocol._arm(request, due)
         if self.look_due == 0 or due < self.look_due:
             self.look_due = due
             self._set_due()
