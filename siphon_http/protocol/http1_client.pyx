@@ -193,7 +193,7 @@ cdef class Http1ClientConnection(ClientProtocol):
             kept = self.pending
             self.pending = kept + data
             # A head is scanned again only when a line of it has ended, so that its cost is bounded by its lines.
-            if PyBytes_GET_SIZE(self.pending) <= self.max_header_bytes \
+            if PyBytes_GET_SIZE(kept) >= 7 and PyBytes_GET_SIZE(self.pending) <= self.max_header_bytes \
                     and memchr(PyBytes_AS_STRING(data), c"\n", PyBytes_GET_SIZE(data)) == NULL:
                 return 0
             data = self.pending
