@@ -17,6 +17,7 @@ cdef class Url:
 
 
 cpdef Url parse_url(str text, object encode_host=?)
+cpdef str shown_url(str text)
 cpdef bytes encode_query(object params)
 cdef bytes add_query(bytes target, bytes query)
 cdef bint is_absolute(str path)

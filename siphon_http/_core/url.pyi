@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, final
 
-__all__ = ["Url", "encode_query", "join_url", "parse_url"]
+__all__ = ["Url", "encode_query", "join_url", "parse_url", "shown_url"]
 
 _Scalar: TypeAlias = str | bytes | int | float | bool | None
 _Params: TypeAlias = Mapping[str, _Scalar | Sequence[_Scalar]] | Iterable[tuple[str, _Scalar]]
@@ -28,3 +28,4 @@ class Url:
 def parse_url(text: str, encode_host: Callable[[str], str] | None = None) -> Url: ...
 def encode_query(params: _Params) -> bytes: ...
 def join_url(base: str, path: str, params: _Params | None = None) -> str: ...
+def shown_url(text: str) -> str: ...

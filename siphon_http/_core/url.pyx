@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from siphon_http._core.ascii cimport hex_value, is_alpha, is_digit, is_reg_name, is_target, is_unreserved, to_lower
 
-__all__ = ["Url", "encode_query", "join_url", "parse_url"]
+__all__ = ["Url", "encode_query", "join_url", "parse_url", "shown_url"]
 
 cdef const char* HEX = b"0123456789ABCDEF"
 
@@ -80,12 +80,19 @@ cdef inline bint _is_escape(const unsigned char* data, Py_ssize_t left) noexcept
     return left > 2 and hex_value(data[1]) >= 0 and hex_value(data[2]) >= 0
 
 
-cdef str _shown(str text):
-    """Shorten what a message quotes, and leave userinfo and query out of it."""
-    text = text.partition("?")[0]
+cpdef str shown_url(str text):
+    """Return a URL for a message: without userinfo and query, which may hold secrets."""
+    text, query, _ = text.partition("?")
     scheme, mark, rest = text.partition("://")
-    if mark and "@" in rest.partition("/")[0]:
-        text = f"{scheme}://...@{rest.partition('@')[2]}"
+    authority, slash, path = rest.partition("/")
+    if mark and "@" in authority:
+        text = f"{scheme}://***@{authority.rpartition('@')[2]}{slash}{path}"
+    return text + "?..." if query else text
+
+
+cdef str _shown(str text):
+    """Shorten what a message quotes."""
+    text = shown_url(text)
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 

@@ -15,7 +15,7 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 import warnings
 
 from siphon_http.errors import (
-    ClientError, LocalProtocolError, PoolTimeout, ReadError, ReadTimeout, TotalTimeout, WriteError, WriteTimeout,
+    ClientError, ConnectTimeout, LocalProtocolError, PoolTimeout, ReadError, ReadTimeout, TotalTimeout, WriteError, WriteTimeout,
 )
 
 from siphon_http._core.clock cimport monotonic, precise
@@ -456,10 +456,8 @@ cdef class Call(AwaitedAnswer):
         cdef CallState state = self.state
         if now < self.due:
             if state == CALL_PAUSED:
-                self.state = CALL_WAITING
-                self.phase_due = 0
+                self._begin_again(0, False)
                 self.carrier.deadlines.arm(self.deadline, self.due)
-                self._resubmit()
             elif state == CALL_WAITING and self.phase_due:
                 self.carrier.withdraw(self)
                 self.failed(PoolTimeout, f"no connection came free for {self.carrier.settings.pool_timeout * 1000:.0f} "
@@ -469,14 +467,18 @@ cdef class Call(AwaitedAnswer):
             else:
                 self.carrier.deadlines.arm(self.deadline, self.due)
             return 0
-        if state == CALL_WAITING:
-            self.carrier.withdraw(self)
-        doing = "waiting for a connection" if state == CALL_WAITING else "waiting to try again" if state == CALL_PAUSED \
-            else "reading the answer" if self.status else "waiting for the answer"
+        connecting = state == CALL_WAITING and self.carrier.withdraw(self)
         self._leave_exchange()
-        self.failed(TotalTimeout, f"no whole answer in {(precise() - self.began) * 1000:.0f} ms (timeout_ms), {doing}",
-                    False)
-        return 0
+        if connecting and self.carrier.settings.connect_timeout <= self.carrier.settings.timeout \
+                and self.request.timeout_ms is None:
+            # Both begin within microseconds of each other, and this one says more.
+            return self.failed(ConnectTimeout, f"no connection within {self.carrier.settings.connect_timeout * 1000:.0f} ms "
+                               "(connect_timeout_ms)", False)
+        doing = "connecting" if connecting else "waiting for a connection" if state == CALL_WAITING else \
+            "waiting to try again" if state == CALL_PAUSED else "reading the answer" if self.status else \
+            "waiting for the answer"
+        return self.failed(TotalTimeout, f"no whole answer in {(precise() - self.began) * 1000:.0f} ms (timeout_ms), "
+                           f"{doing}", False)
 
     # ---- what a Response tells of it
 

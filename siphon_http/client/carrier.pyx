@@ -54,5 +54,5 @@ cdef class Carrier:
         raise NotImplementedError
 
     cdef int withdraw(self, Answer call) except -1:
-        """Forget a call that waits."""
+        """Forget a call that waits; return 1 when a connect is under way for it and others."""
         raise NotImplementedError

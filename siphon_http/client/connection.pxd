@@ -31,7 +31,7 @@ cdef class ClientConnection(Link):
     cdef int fd                          # of the socket, to look at an idle one; -1 when it has none
     cdef readonly double dns, tcp, tls   # seconds that the phases of the connect took; 0 = there was none
 
-    cdef bint is_usable(self, double now) except -1
+    cdef bint is_usable(self, double now, bint careful) except -1
     cdef Py_ssize_t unsent(self) except -1
     cdef int wait_for_room(self, Answer answer) except -1
     cdef int _broken(self) except -1

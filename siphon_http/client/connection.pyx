@@ -191,11 +191,11 @@ cdef class ClientConnection(Link):
 
     # ---- what the pool asks
 
-    cdef bint is_usable(self, double now) except -1:
+    cdef bint is_usable(self, double now, bint careful) except -1:
         """Tell whether an idle connection can be used: a server may have closed it, and the loop not have seen it yet."""
         if self.is_closing or self.protocol.room() == 0:
             return False
-        if now - self.entry.since < FRESH_SECONDS or self.fd < 0:
+        if self.fd < 0 or not careful and now - self.entry.since < FRESH_SECONDS:
             return True
         # Over TLS and HTTP/2 bytes may come at any time; over plain HTTP/1.1 they answer nothing.
         return not socket_stirs(self.fd, self.is_secure or self.http1 is None)

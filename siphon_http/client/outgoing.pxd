@@ -25,6 +25,7 @@ cdef class Outgoing:
     cdef bytes fields                      # checked lines, see ClientProtocol.begin
     cdef object body                       # bytes, None, or an iterator
     cdef long long length                  # see ClientProtocol.begin
+    cdef bint may_repeat                   # idempotent, and of which the body can be sent again
     cdef bint consumed                     # the body was an iterator, and has been asked for pieces
 
     cdef int prepare(self, ClientRequest request, Settings settings) except -1

@@ -15,10 +15,11 @@ from siphon_http import __version__
 from siphon_http.errors import ClientError
 
 from siphon_http._core.headers cimport check_name, check_value
-from siphon_http._core.url cimport Url, add_query, encode_query, is_absolute, parse_url
+from siphon_http._core.url cimport Url, add_query, encode_query, is_absolute, parse_url, shown_url
 from siphon_http.client.carrier cimport Settings
 from siphon_http.client.request cimport ClientRequest
 from siphon_http.protocol.answer cimport LENGTH_UNKNOWN, LENGTH_WHOLE
+from siphon_http.protocol.http1_client cimport is_idempotent
 
 from siphon_http.client.carrier import encode_host
 
@@ -156,10 +157,9 @@ cdef class Outgoing:
             self.length = found.length if found.has_length else LENGTH_UNKNOWN
         elif found.has_length and self.body is not None and found.length != len(<bytes> self.body):
             raise ValueError(f"content-length is {found.length}, but the body has {len(self.body)} bytes")
+        self.may_repeat = self.length == LENGTH_WHOLE and is_idempotent(self.method)
         return 0
 
     cdef str shown_url(self, ClientRequest request):
-        """Return the URL for a message: without its query, which may hold secrets."""
-        cdef str text = request.path if self.url is None else self.url.text(self.target or b"")
-        text, mark, _ = text.partition("?")
-        return text + "?..." if mark else text
+        """Return the URL for a message."""
+        return shown_url(request.path if self.url is None else self.url.text(self.target or b""))

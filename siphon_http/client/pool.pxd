@@ -20,10 +20,12 @@ cdef class Origin(ConnectionOwner):
     cdef readonly set connections        # all that are open
     cdef readonly int connecting         # connects under way
     cdef object waiters                  # OrderedDict of Calls that wait for a connection, the oldest first
+    cdef object fresh_waiters            # the same, of those that must have one that nothing has used before
     cdef int multiplexes                 # whether it speaks HTTP/2: -1 = not known yet
     cdef readonly object proxy           # proxy.Proxy, or None
 
-    cdef ClientConnection _take(self, double now)
+    cdef ClientConnection _take(self, double now, bint careful)
+    cdef int _offer(self, ClientConnection connection) except -1
     cdef int _wait(self, Call call, bint fresh) except -1
     cdef int _grow(self) except -1
     cdef int _serve(self) except -1

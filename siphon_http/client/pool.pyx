@@ -43,6 +43,7 @@ cdef class Origin(ConnectionOwner):
         self.shared = []
         self.connections = set()
         self.waiters = OrderedDict()
+        self.fresh_waiters = OrderedDict()
         self.multiplexes = 1 if pool.settings.http2_prior_knowledge and not self.is_secure else \
             -1 if self.is_secure else 0
         self.proxy = pool.connector.proxy_for(url)
@@ -63,10 +64,13 @@ cdef class Origin(ConnectionOwner):
     @property
     def waiting(self):
         """Calls that wait for a connection."""
-        return len(self.waiters)
+        return len(self.waiters) + len(self.fresh_waiters)
 
-    cdef ClientConnection _take(self, double now):
-        """Return a connection that an exchange can begin on, or None. Idle ones that have died are closed."""
+    cdef ClientConnection _take(self, double now, bint careful):
+        """Return a connection that an exchange can begin on, or None. Idle ones that have died are closed.
+
+        careful: the request cannot be sent again, so that even one used a moment ago is looked at.
+        """
         cdef ClientConnection connection
         for connection in self.shared:
             if connection.protocol.room() > 0:
@@ -75,7 +79,7 @@ cdef class Origin(ConnectionOwner):
             connection = self.idle.take(now)
             if connection is None:
                 break
-            if connection.is_usable(now):
+            if connection.is_usable(now, careful):
                 if connection.http1 is None:
                     self.shared.append(connection)
                 return connection
@@ -86,8 +90,7 @@ cdef class Origin(ConnectionOwner):
     cdef int _wait(self, Call call, bint fresh) except -1:
         """Let a call wait its turn, and connect if that brings it nearer."""
         if fresh:
-            self.waiters[call] = None
-            self.waiters.move_to_end(call, last=False)  # it has waited before
+            self.fresh_waiters[call] = None
         else:
             self.waiters[call] = None
         self._grow()
@@ -98,11 +101,18 @@ cdef class Origin(ConnectionOwner):
 
     cdef int _grow(self) except -1:
         """Begin the connects that are missing for those who wait."""
-        cdef int wanted = len(self.waiters)
+        cdef ClientConnection connection
+        cdef int wanted = len(self.waiters) + len(self.fresh_waiters)
         cdef int limit = self.pool.settings.max_connections
         if self.multiplexes != 0:
             wanted = min(wanted, 1)     # one may serve them all
-        while self.connecting < wanted and len(self.connections) + self.connecting < limit:
+        while self.connecting < wanted:
+            if len(self.connections) + self.connecting >= limit:
+                if not self.fresh_waiters or self.idle.count == 0:
+                    break
+                connection = self.idle.oldest.item      # it makes room for a new one
+                connection.shut_down()
+                continue
             self.connecting += 1
             task = self.pool.loop.create_task(self.pool.connector.connect(self))
             self.pool.tasks.add(task)
@@ -114,14 +124,25 @@ cdef class Origin(ConnectionOwner):
         cdef Call call
         cdef ClientConnection connection
         while self.waiters:
-            connection = self._take(monotonic())
+            connection = self._take(monotonic(), True)
             if connection is None:
                 break
             call, _ = self.waiters.popitem(last=False)
             call.begin_on(connection)
-        if self.waiters:
+        if self.waiters or self.fresh_waiters:
             self._grow()
         return 0
+
+    cdef int _offer(self, ClientConnection connection) except -1:
+        """A connection has nothing to do: give it to who waits longest, or keep it for later."""
+        cdef Call call
+        if not self.waiters:
+            return self._rest(connection)
+        if connection.http1 is None:
+            self.shared.append(connection)
+            return self._serve()
+        call, _ = self.waiters.popitem(last=False)
+        return call.begin_on(connection)
 
     cdef int _rest(self, ClientConnection connection) except -1:
         """A connection has nothing to do: keep it for later."""
@@ -139,6 +160,10 @@ cdef class Origin(ConnectionOwner):
             self.pool.watch_idle(now + seconds)
         return 0
 
+    def _strike(self, call):
+        self.waiters.pop(call, None)
+        self.fresh_waiters.pop(call, None)
+
     # ---- what connections tell
 
     cdef int room_changed(self, ClientConnection connection) except -1:
@@ -153,13 +178,10 @@ cdef class Origin(ConnectionOwner):
             self.connections.discard(connection)    # closing ones need no place: the next may come at once
             return self._serve()
         if connection.protocol.is_idle() and connection.protocol.room() > 0 and connection.entry.inside is None:
-            if connection.http1 is None:
+            if connection.http1 is None and connection in self.shared:
                 self.shared.remove(connection)
-            if self.waiters or connection.http1 is not None:
-                self._rest(connection)
-            else:
-                self._rest(connection)
-        if self.waiters:
+            self._offer(connection)
+        if self.waiters or self.fresh_waiters:
             self._serve()
         return 0
 
@@ -175,6 +197,7 @@ cdef class Origin(ConnectionOwner):
 
     def connected(self, ClientConnection connection not None):
         """A connect has brought a connection."""
+        cdef Call call
         self.connecting -= 1
         if self.pool.is_closed:
             connection.shut_down()
@@ -182,25 +205,26 @@ cdef class Origin(ConnectionOwner):
         self.connections.add(connection)
         if connection.http1 is None:
             self.multiplexes = 1
-            self.shared.append(connection)
-            if not self.waiters:
-                self.shared.remove(connection)
-                self._rest(connection)
+        elif self.multiplexes == -1:
+            self.multiplexes = 0
+        if self.fresh_waiters:
+            if connection.http1 is None:
+                self.shared.append(connection)
+            call, _ = self.fresh_waiters.popitem(last=False)
+            call.begin_on(connection)
         else:
-            if self.multiplexes == -1:
-                self.multiplexes = 0
-            self._rest(connection)
+            self._offer(connection)
         self._serve()
 
     def not_connected(self, kind, str reason):
         """A connect has failed: so does the call that has waited longest; all of them where they shared it."""
         cdef Call call
         self.connecting -= 1
-        waiting = list(self.waiters)
+        waiting = [*self.fresh_waiters, *self.waiters]
         if self.multiplexes == 0:
             waiting = waiting[:max(0, min(1, len(waiting) - self.connecting))]
         for call in waiting:
-            self.waiters.pop(call, None)
+            self._strike(call)
             call.failed(kind, reason, True)
         self._serve()
 
@@ -210,8 +234,8 @@ cdef class Origin(ConnectionOwner):
         cdef Call call
         for connection in list(self.connections):
             connection.shut_down()
-        for call in list(self.waiters):
-            self.waiters.pop(call, None)
+        for call in [*self.fresh_waiters, *self.waiters]:
+            self._strike(call)
             call.failed(ClientError, "the client was closed", False)
 
 
@@ -267,7 +291,7 @@ cdef class Pool(Carrier):
         """Forget the origins of which nothing is open."""
         cdef Origin origin
         for key, origin in list(self.origins.items()):
-            if not origin.connections and not origin.connecting and not origin.waiters:
+            if not origin.connections and not origin.connecting and not origin.waiting:
                 del self.origins[key]
 
     cdef int submit(self, Answer answer, bint fresh) except -1:
@@ -278,7 +302,7 @@ cdef class Pool(Carrier):
         if self.is_closed:
             return call.failed(ClientError, "the client was closed", False)
         if not fresh and not origin.waiters:
-            connection = origin._take(monotonic())
+            connection = origin._take(monotonic(), not call.outgoing.may_repeat)
             if connection is not None:
                 return call.begin_on(connection)
         return origin._wait(call, fresh)
@@ -286,9 +310,11 @@ cdef class Pool(Carrier):
     cdef int withdraw(self, Answer answer) except -1:
         """Forget a call that waits (see Carrier)."""
         cdef Call call = <Call> answer
-        if call.origin is not None:
-            (<Origin> call.origin).waiters.pop(call, None)
-        return 0
+        cdef Origin origin = <Origin> call.origin
+        if origin is None:
+            return 0
+        origin._strike(call)
+        return origin.connecting > 0
 
     cdef int watch_idle(self, double when) except -1:
         """Look at idle connections at `when`."""

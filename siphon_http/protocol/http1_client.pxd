@@ -7,6 +7,10 @@ from siphon_http.protocol.answer_head cimport AnswerHead
 from siphon_http.protocol.chunks cimport ChunkScan
 
 
+# GET, HEAD, OPTIONS, TRACE, PUT, DELETE (RFC 9110, 9.2.2).
+cdef bint is_idempotent(bytes method) except -1
+
+
 cpdef enum Http1ClientState:
     IDLE = 0                # nothing is asked; RFC 9112, 9.3
     WAITING = 1             # a request is sent, or being sent; no head of its final answer yet

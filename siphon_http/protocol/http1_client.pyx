@@ -42,7 +42,7 @@ cdef inline char* _put(char* p, const char* data, Py_ssize_t size) noexcept nogi
     return p + size
 
 
-cdef bint _is_idempotent(bytes method):
+cdef bint is_idempotent(bytes method) except -1:
     """GET, HEAD, OPTIONS, TRACE, PUT, DELETE (RFC 9110, 9.2.2)."""
     return method == b"GET" or method in (b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE")
 
@@ -103,7 +103,7 @@ cdef class Http1ClientConnection(ClientProtocol):
         self.answer = answer
         self.state = Http1ClientState.WAITING
         self.is_head = method == b"HEAD"
-        self.may_repeat = self.number > 1 and _is_idempotent(method)
+        self.may_repeat = self.number > 1 and is_idempotent(method)
         self.heard = False
         self.interim = 0
         self.untaken = 0
