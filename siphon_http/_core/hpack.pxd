@@ -21,6 +21,10 @@ cdef class Decoder:
     cdef Py_ssize_t _size                       # RFC 7541, 4.1: names, values, and 32 for each
     cdef Py_ssize_t _limit                      # largest _size, set by the encoder's size updates
     cdef unsigned long changes                  # grows with each change of the table
+    cdef bint is_plain                          # the last block means the same whatever the table holds
+    cdef unsigned int _added                    # fields of it that entered the table, of those that are noted
+    cdef Line[8] _lines                         # ... they
+    cdef Py_ssize_t[8] _places                  # ... where their lines begin in the HeaderBlock
     cdef public Py_ssize_t max_allowed_table_size   # largest _limit: what our acknowledged SETTINGS say
     cdef public Py_ssize_t max_header_list_size     # largest header section, counted as in RFC 9113, 10.5.1
     cdef public Py_ssize_t max_fields               # most fields beside the pseudo fields; decode_block only
@@ -28,6 +32,9 @@ cdef class Decoder:
     # Decode one whole block, data[0:n], into `block`. kind: BlockKind. Returns BlockResult; raises MemoryError only.
     # Whatever is wrong with the fields, the block is read to its end, so that the next one is understood.
     cdef int decode_block(self, const unsigned char* data, Py_ssize_t n, HeaderBlock block, int kind) except -1
+
+    # The block that was decoded last, a plain one that came to BLOCK_DONE, has come once more: `block` is as it was left.
+    cdef int repeat(self, HeaderBlock block) except -1
 
     cdef list _pairs(self, const unsigned char* data, Py_ssize_t n, HeaderBlock block, bint raw)
     cdef const Line* _entry(self, uint64_t index) noexcept

@@ -26,6 +26,7 @@ from siphon_http._core.hpack_static cimport (
     STATIC_CONTENT_LENGTH, STATIC_DATE, STATIC_ENTRIES, STATIC_SET_COOKIE, STATIC_STATUS_200, STATIC_STATUS_500,
     static_line, static_name,
 )
+from siphon_http._core.hpack_write cimport put_integer, put_string
 from siphon_http._core.huffman cimport huffman_decode
 
 __all__ = ["Decoder", "decode_often", "encode_response", "encode_table_size"]
@@ -197,6 +198,8 @@ cdef class Decoder:
         cdef int step = STEP_FIELD
         block.reset(self.max_header_list_size, self.max_fields)
         block.kind = kind
+        self.is_plain = True
+        self._added = 0
         if n > MAX_BLOCK:
             return block.refuse(BLOCK_BROKEN, siphon_faults[FAULT_BLOCK_SIZE])
         while cursor.at < cursor.end:
@@ -209,6 +212,16 @@ cdef class Decoder:
         if self._limit > self.max_allowed_table_size:
             return block.refuse(BLOCK_BROKEN, siphon_faults[FAULT_NOT_REDUCED])
         return block.judge(kind)
+
+    cdef int repeat(self, HeaderBlock block) except -1:
+        """Do for the table what the last block did; see the header file."""
+        cdef Line line
+        cdef unsigned int i
+        for i in range(self._added):
+            line = self._lines[i]
+            line.data = block.data + self._places[i]
+            self._insert(&line)
+        return 0
 
     cdef int _next(self, Cursor* cursor, bint begun, HeaderBlock block, Line* line) except -1:
         """Read one representation (RFC 7541, 6): set `line` for a field. Returns a step or a fault.
@@ -227,6 +240,7 @@ cdef class Decoder:
             if entry == NULL:
                 return FAULT_INDEX
             line[0] = entry[0]
+            self.is_plain &= number <= STATIC_ENTRIES
             return STEP_FIELD
         if first & 0x60 != 0x20:
             return self._literal(cursor, block, line)
@@ -238,6 +252,7 @@ cdef class Decoder:
         if self.max_allowed_table_size < 0 or number > <uint64_t> self.max_allowed_table_size:
             return FAULT_TABLE_SIZE
         self._limit = <Py_ssize_t> number
+        self.is_plain = False
         self.changes += 1
         self._evict(self._limit)
         return STEP_UPDATE
@@ -258,6 +273,7 @@ cdef class Decoder:
             if entry == NULL:
                 return FAULT_INDEX
             named = entry.name_size
+            self.is_plain &= index <= STATIC_ENTRIES
         data = block.room(named + (cursor.end - cursor.at) * 8 // 5 + 4)
         if index:
             memcpy(data, entry.data, named)
@@ -273,6 +289,12 @@ cdef class Decoder:
             return fault
         finish_line(data, line, traits)
         if first & 0x40:
+            if self._added < 8:
+                self._lines[self._added] = line[0]
+                self._places[self._added] = data - block.data
+                self._added += 1
+            else:
+                self.is_plain = False
             self._insert(line)
         elif first & 0x10:
             line.traits |= NEVER_INDEXED
@@ -364,37 +386,13 @@ def decode_often(Decoder decoder, bytes data, Py_ssize_t times):
 # ---- writing a block
 
 
-cdef inline unsigned char* _put_integer(
-        unsigned char* p, unsigned int bits, unsigned int prefix, size_t value) noexcept nogil:
-    """Write an integer with `prefix` = its mask below the leading `bits` (RFC 7541, 5.1); return the place after it."""
-    if value < prefix:
-        p[0] = <unsigned char> (bits | value)
-        return p + 1
-    p[0] = <unsigned char> (bits | prefix)
-    p += 1
-    value -= prefix
-    while value > 127:
-        p[0] = <unsigned char> (value & 127 | 128)
-        p += 1
-        value >>= 7
-    p[0] = <unsigned char> value
-    return p + 1
-
-
-cdef inline unsigned char* _put_string(unsigned char* p, const void* text, Py_ssize_t size) noexcept nogil:
-    """Write a string as it is: Huffman coding would cost more than the bytes that it saves."""
-    p = _put_integer(p, 0, 0x7f, size)
-    memcpy(p, text, size)
-    return p + size
-
-
 cdef inline unsigned char* _put_name(unsigned char* p, const unsigned char* name, Py_ssize_t size) noexcept nogil:
     """Begin a literal that nobody indexes (RFC 7541, 6.2.2); for cookies also nobody later (6.2.3)."""
     cdef unsigned int place = static_name(name, size)
     if place:
-        return _put_integer(p, 0x10 if place == STATIC_SET_COOKIE else 0, 0x0f, place)
+        return put_integer(p, 0x10 if place == STATIC_SET_COOKIE else 0, 0x0f, place)
     p[0] = 0
-    return _put_string(p + 1, name, size)
+    return put_string(p + 1, name, size)
 
 
 cdef inline unsigned char* _put_status(unsigned char* p, int status) noexcept nogil:
@@ -408,7 +406,7 @@ cdef inline unsigned char* _put_status(unsigned char* p, int status) noexcept no
             p[0] = <unsigned char> (0x80 | place)
             return p + 1
     p[0] = STATIC_STATUS_200
-    return _put_string(p + 1, digits, 3)
+    return put_string(p + 1, digits, 3)
 
 
 cdef Py_ssize_t response_bound(list fields) except -1:
@@ -437,24 +435,24 @@ cdef Py_ssize_t write_response(
         if size == 4 and memcmp(name, b"date", 4) == 0:
             date = NULL
         p = _put_name(p, name, size)
-        p = _put_string(p, PyUnicode_DATA(fields[i + 1]), PyUnicode_GET_LENGTH(fields[i + 1]))
+        p = put_string(p, PyUnicode_DATA(fields[i + 1]), PyUnicode_GET_LENGTH(fields[i + 1]))
     if length >= 0:
         size = 24
         while size == 24 or length:
             size -= 1
             digits[size] = <unsigned char> (c"0" + length % 10)
             length //= 10
-        p = _put_integer(p, 0, 0x0f, STATIC_CONTENT_LENGTH)
-        p = _put_string(p, digits + size, 24 - size)
+        p = put_integer(p, 0, 0x0f, STATIC_CONTENT_LENGTH)
+        p = put_string(p, digits + size, 24 - size)
     if date != NULL:
-        p = _put_integer(p, 0, 0x0f, STATIC_DATE)
-        p = _put_string(p, date, 29)
+        p = put_integer(p, 0, 0x0f, STATIC_DATE)
+        p = put_string(p, date, 29)
     return p - out
 
 
 cdef Py_ssize_t write_table_size(unsigned char* out, Py_ssize_t size) noexcept:
     """Write a dynamic table size update (RFC 7541, 6.3); return its size."""
-    return _put_integer(out, 0x20, 0x1f, size) - out
+    return put_integer(out, 0x20, 0x1f, size) - out
 
 
 def encode_response(int status, list fields, Py_ssize_t length=-1, bytes date=None):

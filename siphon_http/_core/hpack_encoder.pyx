@@ -19,6 +19,7 @@ from siphon_http._core.ascii cimport to_lower
 from siphon_http._core.header_block cimport K_COOKIE, K_FORBIDDEN, K_HOST, K_LENGTH, K_TE, field_kind
 from siphon_http._core.hpack cimport write_table_size
 from siphon_http._core.hpack_static cimport STATIC_CONTENT_LENGTH, STATIC_ENTRIES, static_line, static_name
+from siphon_http._core.hpack_write cimport put_integer, put_string
 
 __all__ = ["Encoder"]
 
@@ -29,30 +30,6 @@ cdef enum:
     STATIC_METHOD = 2
     STATIC_PATH = 4
     STATIC_SCHEME = 6
-
-
-cdef inline unsigned char* _put_integer(
-        unsigned char* p, unsigned int bits, unsigned int prefix, size_t value) noexcept nogil:
-    """Write an integer with `prefix` = its mask below the leading `bits` (RFC 7541, 5.1); return the place after it."""
-    if value < prefix:
-        p[0] = <unsigned char> (bits | value)
-        return p + 1
-    p[0] = <unsigned char> (bits | prefix)
-    p += 1
-    value -= prefix
-    while value > 127:
-        p[0] = <unsigned char> (value & 127 | 128)
-        p += 1
-        value >>= 7
-    p[0] = <unsigned char> value
-    return p + 1
-
-
-cdef inline unsigned char* _put_string(unsigned char* p, const void* text, Py_ssize_t size) noexcept nogil:
-    """Write a string as it is."""
-    p = _put_integer(p, 0, 0x7f, size)
-    memcpy(p, text, size)
-    return p + size
 
 
 cdef inline uint64_t _mix(uint64_t hash, const unsigned char* data, Py_ssize_t size) noexcept nogil:
@@ -164,8 +141,8 @@ cdef class Encoder:
                 size -= 1
                 digits[size] = <unsigned char> (c"0" + length % 10)
                 length //= 10
-            p = _put_integer(p, 0, 0x0f, STATIC_CONTENT_LENGTH)
-            p = _put_string(p, digits + size, 24 - size)
+            p = put_integer(p, 0, 0x0f, STATIC_CONTENT_LENGTH)
+            p = put_string(p, digits + size, 24 - size)
         return p - out
 
     cdef unsigned char* _put_pseudo(
@@ -217,10 +194,10 @@ cdef class Encoder:
         cdef Py_ssize_t i
         if name_size > NAME_BYTES:
             p[0] = 0
-            p = _put_integer(p + 1, 0, 0x7f, name_size)
+            p = put_integer(p + 1, 0, 0x7f, name_size)
             for i in range(name_size):
                 p[i] = to_lower(name[i])
-            return _put_string(p + name_size, value, value_size)
+            return put_string(p + name_size, value, value_size)
         for i in range(name_size):
             lower[i] = to_lower(name[i])
         kind = field_kind(lower, name_size)
@@ -230,8 +207,8 @@ cdef class Encoder:
             return p
         place = static_name(lower, name_size)
         if kind == K_COOKIE or _is_secret(lower, name_size):
-            p = _put_integer(p, 0x10, 0x0f, place)
-            return _put_string(p, value, value_size)
+            p = put_integer(p, 0x10, 0x0f, place)
+            return put_string(p, value, value_size)
         return self._put(p, place, lower, name_size, value, value_size, True)
 
     cdef unsigned char* _put(
@@ -244,23 +221,23 @@ cdef class Encoder:
                 and memcmp(static_line(entry).data, name, name_size) == 0:
             if static_line(entry).value_size == <unsigned int> value_size and value_size \
                     and memcmp(static_line(entry).data + name_size + 2, value, value_size) == 0:
-                return _put_integer(p, 0x80, 0x7f, entry)
+                return put_integer(p, 0x80, 0x7f, entry)
             entry += 1
         if indexes and name_size + value_size + 32 <= self._limit // 4:
             hash = _hash(name, name_size, value, value_size)
             entry = self._find(hash, name, name_size, value, value_size)
             if entry:
-                return _put_integer(p, 0x80, 0x7f, STATIC_ENTRIES + entry)
+                return put_integer(p, 0x80, 0x7f, STATIC_ENTRIES + entry)
             if self._was_seen(hash):
-                p = _put_integer(p, 0x40, 0x3f, place)
+                p = put_integer(p, 0x40, 0x3f, place)
                 self._insert(hash, name, name_size, value, value_size)
             else:
-                p = _put_integer(p, 0, 0x0f, place)
+                p = put_integer(p, 0, 0x0f, place)
         else:
-            p = _put_integer(p, 0, 0x0f, place)
+            p = put_integer(p, 0, 0x0f, place)
         if not place:
-            p = _put_string(p, name, name_size)
-        return _put_string(p, value, value_size)
+            p = put_string(p, name, name_size)
+        return put_string(p, value, value_size)
 
     # ---- the dynamic table (RFC 7541, 2.3.2 and 4)
 

@@ -17,7 +17,8 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef int continuations              # CONTINUATION frames of it
     cdef unsigned char[256] known       # the field block of an answer that was decoded last
     cdef Py_ssize_t known_size          # ... its size; -1 = none that can come again
-    cdef unsigned long known_at         # ... the decoder's `changes` then
+    cdef bint known_plain               # ... it means the same whatever the decoder's table holds
+    cdef unsigned long known_at         # ... else: the decoder's `changes` then
     cdef Py_ssize_t max_header_bytes    # limit of an answer's field section, as RFC 9113, 6.5.2 counts
     cdef bint held                      # the owner was asked to stop reading
     cdef bint probed                    # a PING was sent by `check_alive`

@@ -17,7 +17,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from collections import deque
 
-from siphon_http._core.header_block cimport BLOCK_BROKEN
+from siphon_http._core.header_block cimport BLOCK_BROKEN, BLOCK_DONE
 from siphon_http._core.headers cimport OutBuffer
 from siphon_http._core.hpack cimport Decoder
 from siphon_http._core.hpack_encoder cimport Encoder
@@ -327,20 +327,25 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef int _decode(self, bint trailers, const char* data, Py_ssize_t size) except -1:
         """Decode a field section, unless its fields lie in the decoder's block already; return the BlockResult.
 
-        Answers of one kind have the same bytes again and again, as long as they do not change the dynamic table.
+        Answers of one kind have the same bytes again and again: indices of fields, or the same literals.
         """
         cdef Decoder decoder = self.decoder.decoder
         cdef unsigned long changes = decoder.changes
         cdef int result
-        if size == self.known_size and not trailers and changes == self.known_at and memcmp(self.known, data, size) == 0:
-            return self.decoder.block.result
+        if size == self.known_size and not trailers and (self.known_plain or changes == self.known_at) \
+                and memcmp(self.known, data, size) == 0:
+            if self.known_plain:
+                decoder.repeat(self.decoder.block)
+            return BLOCK_DONE
         self.head = None
         self.decoder.trailers = trailers
         result = self.decoder.read(<const unsigned char*> data, size)
         self.known_size = -1
-        if not trailers and <size_t> size <= sizeof(self.known) and changes == decoder.changes:
+        if result == BLOCK_DONE and not trailers and <size_t> size <= sizeof(self.known) \
+                and (decoder.is_plain or changes == decoder.changes):
             memcpy(self.known, data, size)
             self.known_size = size
+            self.known_plain = decoder.is_plain
             self.known_at = changes
         return result
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
+from hpack import Decoder, InvalidTableIndex
 
 from siphon_http.errors import LocalProtocolError
 from tests.protocol.http2_client_pair import CLOSED, LIMIT, PREFACE, PROTOCOL, Caller, Client, Pair, Wire
@@ -429,7 +431,8 @@ def test_heads_of_the_same_bytes_mean_the_same_until_the_table_changes() -> None
         assert fields(plain) == [("content-type", "text/plain")]
     for value in (b"1", b"2", b"3"):
         name = b"\x40\x01x\x01" + value
-        assert fields(b"\x88" + name) == [("x", value.decode())]
+        for _ in range(3):
+            assert fields(b"\x88" + name) == [("x", value.decode())]
         for _ in range(2):
             assert fields(tenant) == [("x", value.decode())]
         assert fields(plain) == [("content-type", "text/plain")]
@@ -441,3 +444,38 @@ def test_heads_of_the_same_bytes_mean_the_same_until_the_table_changes() -> None
     caller = wire.begin()
     wire.feed(frame(1, 5, caller.id, b""))
     assert caller.failure == (PROTOCOL, False)
+
+
+BLOCKS = [
+    b"\x88",
+    b"\x88\x58\x03abc\x5f\x02de",  # literals that enter the table
+    b"\x88\x58\x03abc\x5f\x02df",
+    b"\x88\x40\x01x\xff\x81\x03" + b"v" * 512,
+    b"\x88" + b"".join(b"\x40\x01%c\x01y" % (97 + n) for n in range(8)),
+    b"\x88" + b"".join(b"\x40\x01%c\x01z" % (97 + n) for n in range(9)),
+    b"\x88\xbe",  # from the table
+    b"\x88\xc1\xbf",
+    b"\x88\x7f\x00\x01q",  # a name from the table, and into it
+    b"\x88\x0f\x2f\x01r",  # a name from the table
+    b"\x20\x3f\xe1\x1f\x88",  # the table is emptied
+    b"\x3f\x51\x88\x58\x03abc",  # its size is 112
+    b"\x40\x01x\x01y",  # no status
+]
+
+
+def test_any_sequence_of_heads_leaves_the_table_as_it_should_be() -> None:
+    chance = random.Random(11)
+    for _ in range(200):
+        wire, oracle = Wire(), Decoder()
+        blocks = [BLOCKS[1], *chance.choices(BLOCKS, k=4)]
+        for block in [one for one in chance.choices(blocks, k=25) for _ in range(chance.choice([1, 1, 2, 3]))]:
+            try:
+                expected = oracle.decode(block, raw=True)
+            except InvalidTableIndex:
+                break
+            caller = wire.begin()
+            wire.feed(frame(1, 5, caller.id, block))
+            if expected and expected[0][0] == b":status":
+                assert [(n.encode(), v.encode()) for n, v in caller.fields] == [tuple(one) for one in expected[1:]]
+            else:
+                assert caller.failure == (PROTOCOL, False)
