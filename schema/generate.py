@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from siphon_http import config as http
 from siphon_http.host import config as host
+from siphon_http.host import config_admin as admin
 from siphon_http.settings import REQUIRED, Key, Node, fields_of
 
 HERE = Path(__file__).parent
@@ -40,6 +41,11 @@ SIMPLE: dict[Any, dict[str, Any]] = {
         "type": "string",
         "minLength": 1,
         "examples": ["127.0.0.1:8080", "[::]:8080", "unix:/run/http.sock"],
+    },
+    admin.Endpoint: {
+        "type": "string",
+        "minLength": 1,
+        "examples": ["127.0.0.1:9090", "[::1]:9090", "unix:/run/siphon-admin.sock"],
     },
 }
 
@@ -103,7 +109,7 @@ def value(kind: Any, key: Key) -> list[dict[str, Any]]:
         return [{"type": ["object", "array", "string"]}]
     if dataclasses.is_dataclass(origin) and origin not in SIMPLE and key.parse is None:
         return [block(typing.cast("type", origin))]
-    if key.parse is not None and origin is not http.Address:
+    if key.parse is not None and origin not in {http.Address, admin.Endpoint}:
         return [{"type": ["string", "integer"] if origin is int else "string"}]
     found = dict(SIMPLE[origin])
     if origin in {int, float}:

@@ -16,6 +16,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
 
+from siphon_http.config_access import AccessFormat, parse_access_log
 from siphon_http.errors import ConfigError, Problem, TlsMaterialError
 from siphon_http.settings import (
     Findings,
@@ -279,7 +280,11 @@ class ServerConfig:
         high=_DAY_MS,
     )
     http2_through_h2: bool = optional(False, "the safe fallback: every HTTP/2 frame through the h2 library, far slower")
-    access_log: bool = optional(False, "log each request")
+    access_log: AccessFormat | None = optional(
+        None, "log each request: json (true), combined, or a line with fields such as {status}", parse=parse_access_log
+    )
+    request_id: bool = optional(False, "send the request's id back, log it, and pass it on to what handlers call")
+    slow_request_ms: int | None = optional(None, "a request that takes longer is logged", low=1, high=_DAY_MS)
     proxy_protocol: bool = optional(False, "connections begin with a PROXY header (version 1 or 2)")
     unix_mode: int | None = optional(None, "permissions of a unix socket, octal; none: by umask", parse=_parse_mode)
 

@@ -5,7 +5,7 @@ cimport cython
 from siphon_http._core.exchange cimport Exchange, Handler
 from siphon_http._core.message cimport Request, Response
 from siphon_http._core.router cimport Router
-from siphon_http.dispatch_routes cimport Entry
+from siphon_http._core.traffic cimport Traffic
 from siphon_http.task cimport Runner
 from siphon_http.threads cimport Job, ThreadPool
 
@@ -21,6 +21,7 @@ cdef class Dispatcher(Handler):
     cdef readonly set running         # tasks of handlers that are suspended
     cdef double slow_said             # when a handler that held the loop was last logged
     cdef object idle_waiter           # callable, called when the last task has ended
+    cdef readonly Traffic traffic     # what is counted
     cdef bint ending                  # handlers were cancelled since the process ends
 
     cdef int _coroutine(self, Exchange exchange, Request request, object coroutine, object context) except -1

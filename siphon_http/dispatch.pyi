@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from siphon_http._core.exchange import Handler
+from siphon_http._core.traffic import Traffic
 from siphon_http.registry import Generation
 from siphon_http.threads import Job, ThreadPool
 
@@ -22,6 +23,8 @@ class Dispatcher(Handler):
     def allow(self) -> bytes: ...
     @property
     def running(self) -> set[asyncio.Task[Any] | Job]: ...
+    @property
+    def traffic(self) -> Traffic: ...
     def __init__(
         self,
         generation: Generation,
@@ -31,6 +34,7 @@ class Dispatcher(Handler):
         sync_queue_max: int = 1024,
         format_exception: Callable[[BaseException], str] | None = None,
         task_mode: str | None = None,
+        traffic: Traffic | None = None,
     ) -> None: ...
     def use(self, generation: Generation) -> None: ...
     def when_idle(self, callback: Callable[[], object]) -> None: ...

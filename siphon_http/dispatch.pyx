@@ -14,12 +14,14 @@ import logging
 import traceback
 
 from siphon_http.dispatch_streams import SENT, send_stream
+from siphon_http._core.request_id import run_with_id
 from siphon_http.errors import HandlerError
 
 from siphon_http._core.clock cimport monotonic
 from siphon_http._core.exchange cimport Exchange, Handler
 from siphon_http._core.message cimport Request, Response, answer_405, plain_response
 from siphon_http._core.router cimport Leaf, Router
+from siphon_http._core.traffic cimport Traffic
 from siphon_http._core.urldecode cimport canonical_path, is_plain, is_valid_path
 from siphon_http.dispatch_routes cimport KIND_ASYNC, KIND_DIRECT, KIND_THREAD, Entry, Step
 from siphon_http.dispatch_streams cimport ContentStream, close_unused
@@ -34,18 +36,26 @@ cdef double SLOW_SECONDS = 0.1          # a handler that holds the loop longer i
 cdef double SLOW_SAID_EVERY = 60.0
 
 
+cdef inline object _context(Request request):
+    """Return the context that a handler runs in."""
+    context = PyContext_CopyCurrent()
+    if request.traced:
+        run_with_id(context, request.identity())
+    return context
+
 @cython.final
 cdef class Dispatcher(Handler):
     """Answers requests by the routes and middleware of one generation.
 
     generation: registry.Generation. sync_pool_max: threads for blocking handlers; sync_queue_max: calls that may wait
-    for one, more are answered 503. format_exception: callable(exception) -> str, for the log. Belongs to the loop's
-    thread.
+    for one, more are answered 503. format_exception: callable(exception) -> str, for the log. traffic: what is counted.
+    Belongs to the loop's thread.
     """
 
     def __init__(self, generation, loop, *, int sync_pool_max=32, int sync_queue_max=1024, format_exception=None,
-                 task_mode=None):
+                 task_mode=None, Traffic traffic=None):
         self.loop = loop
+        self.traffic = Traffic() if traffic is None else traffic
         self.runner = Runner(loop, task_mode)
         self.runner.slow = self._slow_step
         self.pool = ThreadPool(loop, sync_pool_max, sync_queue_max)
@@ -61,6 +71,7 @@ cdef class Dispatcher(Handler):
         methods = {"OPTIONS"}
         for route in generation.routes:
             entry = Entry(route, steps)
+            (<Entry> entry).counts = self.traffic.route(route.pattern.text)
             for method in route.methods:
                 router.insert(route.pattern, method, entry, route.where)
                 methods.add(method)
@@ -106,6 +117,7 @@ cdef class Dispatcher(Handler):
             entry = <Entry> leaf.find(request.method)
             if entry is not None:
                 request.entry = entry
+                request.counts = entry.counts
                 request.streams = entry.stream
                 request.finishes = entry.finishes
                 request.timeout_ms = entry.timeout_ms
@@ -131,7 +143,7 @@ cdef class Dispatcher(Handler):
         if entry.kind == KIND_DIRECT:
             self._direct(exchange, request, entry)
         else:
-            context = PyContext_CopyCurrent()
+            context = _context(request)
             try:
                 if entry.kind == KIND_ASYNC:
                     coroutine = entry.handler(request)
@@ -185,7 +197,7 @@ cdef class Dispatcher(Handler):
     cdef int _direct(self, Exchange exchange, Request request, Entry entry) except -1:
         """Call a plain function here and now, in its own context."""
         self.runner.leave()
-        context = PyContext_CopyCurrent()
+        context = _context(request)
         PyContext_Enter(context)
         try:
             value = entry.handler(request)
@@ -204,7 +216,7 @@ cdef class Dispatcher(Handler):
         completion.dispatcher = self
         completion.exchange = exchange
         completion.request = request
-        completion.context = PyContext_CopyCurrent()
+        completion.context = _context(request)
         job = self.pool.submit(entry.handler, request, completion.context, completion)
         if job is None:
             exchange.respond(request, self._busy(request, entry))
@@ -278,10 +290,12 @@ cdef class Dispatcher(Handler):
             exchange.respond(request, plain_response(503, b"shutting down"))
             return 0
         entry = <Entry> request.entry
+        (<Entry> entry).counts.failed()
+        extra = {"request_id": request.identity()} if request.traced else None
         if isinstance(error, HandlerError) and error.__traceback__ is None:
-            log.error("%s %s: handler error: %s", request.method, entry.pattern, error)
+            log.error("%s %s: handler error: %s", request.method, entry.pattern, error, extra=extra)
         else:
-            log.error("%s %s: handler error\n%s", request.method, entry.pattern, self._text(error))
+            log.error("%s %s: handler error\n%s", request.method, entry.pattern, self._text(error), extra=extra)
         exchange.respond(request, plain_response(500, b"handler error"))
         return 0
 
@@ -296,6 +310,7 @@ cdef class Dispatcher(Handler):
         """Say, at most once a minute, that a handler held the loop."""
         self.runner.leave()
         cdef double now = monotonic()
+        self.traffic.held[0] += 1
         if now - self.slow_said < SLOW_SAID_EVERY:
             return 0
         self.slow_said = now

@@ -2,6 +2,8 @@
 
 cimport cython
 
+from siphon_http._core.traffic cimport RouteCounts
+
 
 cdef enum Kind:
     KIND_ASYNC = 0          # a coroutine function
@@ -23,6 +25,7 @@ cdef class Entry:
     cdef int timeout_ms               # 0 = the listener's
     cdef bint stream                  # content goes to stream(), not to body()
     cdef bint finishes                # on_disconnect="finish"
+    cdef RouteCounts counts           # numbers of its pattern
 
 
 @cython.final

@@ -6,12 +6,15 @@ import asyncio
 import inspect
 import logging
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from siphon_http import errors
+from siphon_http._core.counters import Counters
 from siphon_http._core.message import Request, Response
+from siphon_http._core.request_id import current_id
+from siphon_http._core.traffic import Traffic
 from siphon_http.client.api import Client, Clients, Transport, TransportFactory, client_class
 from siphon_http.config import ClientConfig, HttpConfig, load_config
 from siphon_http.dispatch import Dispatcher
@@ -183,7 +186,7 @@ class HttpExtension:
         warnings: list[str] = []
         source: Any = context.config
         self._config = load_config(source, warnings=warnings, check_material=_check_material)
-        for text in [*warnings, *_not_available(self._config)]:
+        for text in warnings:
             log.warning("%s", text)
         self._clients = Clients(self._config.clients, self._transport)
         self._namespace = HttpNamespace(self._clients)
@@ -202,6 +205,11 @@ class HttpExtension:
     def task(self, context: Context) -> HttpTask:
         """Return what serves the routes that the script registered."""
         return HttpTask(self._config, self._generation, context, self._clients)
+
+    def log_fields(self) -> Mapping[str, object]:
+        """Return the id of the request that the running code answers, for lines of the script's log."""
+        request_id = current_id()
+        return {} if request_id is None else {"request_id": request_id}
 
     def table(self) -> Sequence[Sequence[str]]:
         """Return the routes as rows: methods, path, handler, limits, place."""
@@ -223,13 +231,6 @@ def _check_material(cert: Path | None, key: Path | None, ca: Path | None, names:
     return check_material(cert, key, ca, names)
 
 
-def _not_available(config: HttpConfig) -> Iterable[str]:
-    """Name what is configured and cannot be had yet: nothing is ignored in silence."""
-    for server in config.servers:
-        if server.access_log:
-            yield f"{server.listen}: access_log is not available in this version"
-
-
 class HttpTask:
     """What runs for the http extension on one loop; see `host.api.Task`."""
 
@@ -243,6 +244,7 @@ class HttpTask:
         self._server: Server | None = None
         self._dispatcher: Dispatcher | None = None
         self._startup_began = False
+        self._traffic = Traffic(Counters(context.counters))
 
     @property
     def handler(self) -> Dispatcher | None:
@@ -275,9 +277,10 @@ class HttpTask:
             sync_pool_max=self._context.sync_pool_max,
             sync_queue_max=self._context.sync_queue_max,
             format_exception=self._context.user_traceback,
+            traffic=self._traffic,
         )
         if self._server is not None:
-            await self._server.serve(self._dispatcher)
+            await self._server.serve(self._dispatcher, self._traffic)
 
     def describe(self) -> Sequence[str]:
         """Return a line for each listener, one to try, and the counts."""

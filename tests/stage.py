@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 import uvloop
 
+from siphon_http._core.counters import LEDGER_BYTES, Counters
+from siphon_http._core.traffic import Traffic
 from siphon_http.config import Address, ServerConfig
 from siphon_http.dispatch import Dispatcher
+from siphon_http.host.ledger import series_of
 from siphon_http.registry import Registry
 from siphon_http.server.lifecycle import Server
 
@@ -148,10 +151,12 @@ class Site:
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Site]:
         loop = asyncio.get_running_loop()
-        self.dispatcher = Dispatcher(self.registry.freeze(), loop, **self.pool_settings)
+        self.counted = memoryview(bytearray(LEDGER_BYTES))
+        traffic = Traffic(Counters(self.counted))
+        self.dispatcher = Dispatcher(self.registry.freeze(), loop, traffic=traffic, **self.pool_settings)
         self.server = Server([ServerConfig(**{"listen": tcp(), **self.settings})])
         self.server.bind()
-        await self.server.serve(self.dispatcher)
+        await self.server.serve(self.dispatcher, traffic)
         try:
             yield self
         finally:
@@ -195,6 +200,16 @@ class Site:
     @property
     def endpoint(self) -> Any:
         return self.server.listeners[0].endpoint
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What was counted, without `siphon_http_`, by name and labels; of histograms how many."""
+        return {
+            f"{one.name.removeprefix('siphon_http_')}{{{one.labels}}}".removesuffix("{}"): sum(one.values[:-1])
+            if one.bounds
+            else one.values[0]
+            for one in series_of(self.counted)
+        }
 
 
 def small_window() -> socket.socket:

@@ -44,7 +44,9 @@ def test_the_defaults_of_a_listener_are_the_documented_ones(http: HttpYaml) -> N
         "max_concurrent_streams": 128,
         "http2_ping_interval_ms": None,
         "http2_through_h2": False,
-        "access_log": False,
+        "access_log": None,
+        "request_id": False,
+        "slow_request_ms": None,
         "proxy_protocol": False,
         "unix_mode": None,
     }

@@ -27,6 +27,7 @@ class Context:
     drain_secs = 1.0
     sync_pool_max = 4
     sync_queue_max = 16
+    counters = None
 
     def __init__(self, config: Path) -> None:
         self.config = config
@@ -173,19 +174,6 @@ def test_it_is_what_the_host_takes_for_an_extension(tmp_path: Path) -> None:
 def test_a_mistake_in_the_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="listne"):
         Loaded(tmp_path, nothing, "servers: [{listne: '127.0.0.1:0'}]")
-
-
-def test_what_is_configured_and_cannot_be_had_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    text = """
-servers:
-  - {listen: '127.0.0.1:0', access_log: true, http1: false}
-clients: {api: {base_url: 'http://api.example.com'}}
-"""
-    Loaded(tmp_path, nothing, text)
-    assert "http1" not in caplog.text
-    for words in ("access_log is not",):
-        assert words in caplog.text
-    assert "clients" not in caplog.text
 
 
 # ---- what is printed

@@ -1,6 +1,9 @@
 """Request and Response as scripts see them."""
 
+from libc.stdint cimport int64_t
+
 from siphon_http._core.response cimport Response, answer_405, plain_response
+from siphon_http._core.traffic cimport RouteCounts
 
 
 cdef enum:
@@ -49,8 +52,17 @@ cdef class Request:
     cdef object entry              # the route; dispatch's
     cdef bytes params_source       # bytes that `params` point into: head's path, or its normalised form; None = head
     cdef int params[32]            # start, end of each parameter, from the start of the path
+    cdef RouteCounts counts        # numbers of its route, or None; dispatch's
+    cdef int64_t began             # when its head was complete, nanoseconds on the exact clock
+    cdef int status                # of its answer; 0 = none has begun
+    cdef Py_ssize_t sent           # content of the answer that was handed on, bytes
+    cdef Py_ssize_t received       # content that came in pieces, bytes
+    cdef bint traced               # its id is sent back, and known to what its handler calls
+    cdef str _id                   # its id, or None until asked for
     cdef object running            # the Task, or job, that answers it while it is suspended; dispatch's
     cdef object stream_source      # async iterator behind stream(); dispatch's
     cdef dict _path_params, _query_params, _headers, _cookies, _state  # made when first read; None until then
 
     cdef object field(self, const char* name, Py_ssize_t size)
+    cdef str identity(self)
+    cdef list answered(self, Response response)

@@ -83,6 +83,10 @@ class Request:
         """Whole URL: scheme, host and target as sent."""
 
     @property
+    def request_id(self) -> str:
+        """Id of the request: the client's X-Request-ID when it can be kept, else a new one."""
+
+    @property
     def http_version(self) -> Literal["1.0", "1.1", "2"]:
         """Protocol version of the message."""
 

@@ -12,6 +12,7 @@ from libc.string cimport memcmp
 import json as _json
 
 from siphon_http._core.headers cimport field_dict, find_field
+from siphon_http._core.request_id cimport kept_or_new, with_request_id
 from siphon_http._core.response cimport charset_of
 from siphon_http._core.urldecode cimport decode_component, query_dict, query_list
 
@@ -114,6 +115,17 @@ cdef class Request:
         """Return the value of one field, `name` in lower case, or None."""
         return find_field(PyBytes_AS_STRING(self.head) + self.fields, self.fields_end - self.fields, name, size)
 
+    cdef str identity(self):
+        """Return its id: the client's, or one that is made now."""
+        if self._id is None:
+            self._id = kept_or_new(self.field(b"x-request-id", 12))
+        return self._id
+
+    cdef list answered(self, Response response):
+        """Note the status of the answer, and return its fields; with the request's id when it is sent back."""
+        self.status = response._status
+        return with_request_id(response.fields, self.identity()) if self.traced else response.fields
+
     def header(self, name):
         """Return the value of one header field, in any case, or None; repeats joined."""
         cdef bytes key
@@ -183,6 +195,11 @@ cdef class Request:
     def route(self):
         """Pattern of the route that matched, such as "/orders/{id}", or None."""
         return None if self.entry is None else self.entry.pattern
+
+    @property
+    def request_id(self):
+        """Id of the request: the client's X-Request-ID when it is 1 to 128 visible ASCII characters, else a new one."""
+        return self.identity()
 
     @property
     def state(self):

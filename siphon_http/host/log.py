@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 __all__ = [
+    "ACCESS_LOGGER",
     "QUEUE_LINES",
     "JsonFormatter",
     "LineWriter",
@@ -35,14 +36,17 @@ __all__ = [
 LogFormat = Literal["pretty", "json"]
 
 QUEUE_LINES = 10_000
-"""Lines that may wait for the writing thread."""
+"""Lines, or batches of an access log's lines, that may wait for the writing thread."""
+
+ACCESS_LOGGER = "siphon_http.access"
+"""Its records hold whole lines, and have the attribute `whole_lines`."""
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 _MASK = "***"
 _SECRET_KEY = re.compile(r"authorization|cookie|token|secret|password", re.IGNORECASE)
 _USERINFO = re.compile(r"(://)[^/?#@\s]+@")
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "whole_lines"}
 # Control bytes that came from a peer must not drive a terminal or forge a line of the log.
 _CONTROLS = {c: f"\\x{c:02x}" for c in [*range(0x20), *range(0x7F, 0xA0)] if chr(c) not in "\t\n"} | {0x0D: "\\r"}
 _COLOURS = {logging.DEBUG: "\x1b[2m", logging.INFO: "\x1b[32m", logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m"}
@@ -149,11 +153,15 @@ class LineWriter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the record's line."""
+        whole = getattr(record, "whole_lines", False)  # an access log's: formatted where they were made, many at once
         if self._queue.qsize() >= self._limit:
-            self.dropped += 1
+            self.dropped += str(record.msg).count("\n") if whole else 1
             return
         try:
-            lines = [formatter.format(record) for _, formatter in self._streams]
+            if whole:
+                lines = [str(record.msg).removesuffix("\n")] * len(self._streams)
+            else:
+                lines = [formatter.format(record) for _, formatter in self._streams]
         except Exception:  # a bad log call must not end what it reports on
             self.handleError(record)
             return
@@ -251,11 +259,18 @@ def wants_colour(stream: TextIO) -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
 
 
-def configure(level: str, form: LogFormat, file: Path | None, *, stream: TextIO | None = None) -> LineWriter:
+def configure(
+    level: str,
+    form: LogFormat,
+    file: Path | None,
+    *,
+    stream: TextIO | None = None,
+    access_file: Path | None = None,
+) -> LineWriter:
     """Send every logger's lines to `stream` (standard error) and, without colours, to the end of `file`.
 
-    level: debug, info, warn or error. Call it once; a second call replaces the first. Raises OSError when `file` cannot
-    be opened.
+    level: debug, info, warn or error; it does not concern access logs. access_file: where the lines of these go instead.
+    Call it once; a second call replaces the first. Raises OSError when a file cannot be opened.
     """
     stream = sys.stderr if stream is None else stream
     formatter = JsonFormatter() if form == "json" else PrettyFormatter(colour=wants_colour(stream))
@@ -265,11 +280,24 @@ def configure(level: str, form: LogFormat, file: Path | None, *, stream: TextIO 
         opened = file.open("a", encoding="utf-8", errors="backslashreplace")
         streams.append((opened, JsonFormatter() if form == "json" else PrettyFormatter()))
     writer = LineWriter(streams, file=opened)
-    root = logging.getLogger()
-    for old in [h for h in root.handlers if isinstance(h, LineWriter)]:
-        root.removeHandler(old)
-        old.close()
+    root, access = logging.getLogger(), logging.getLogger(ACCESS_LOGGER)
+    own: LineWriter | None = None
+    if access_file is not None:
+        try:
+            lines = access_file.open("a", encoding="utf-8")
+        except OSError:
+            writer.close()
+            raise
+        own = LineWriter([(lines, PrettyFormatter())], file=lines)
+    for logger in (root, access):
+        for old in [h for h in logger.handlers if isinstance(h, LineWriter)]:
+            logger.removeHandler(old)
+            old.close()
     root.addHandler(writer)
+    access.setLevel(logging.INFO)
+    access.propagate = own is None
+    if own is not None:
+        access.addHandler(own)
     number = LEVELS[level]
     root.setLevel(number)
     # What the host has to say about the configuration is said whatever the level: "loud on mismatch".
@@ -279,9 +307,10 @@ def configure(level: str, form: LogFormat, file: Path | None, *, stream: TextIO 
 
 def flush(seconds: float = 1.0) -> None:
     """Write what is queued in every writer that `configure` made; give up after `seconds`."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, LineWriter):
-            handler.finish(seconds)
+    for name in ("", ACCESS_LOGGER):
+        for handler in logging.getLogger(name or None).handlers:
+            if isinstance(handler, LineWriter):
+                handler.finish(seconds)
 
 
 def event_line(form: LogFormat, text: str) -> str:

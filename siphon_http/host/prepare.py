@@ -95,10 +95,15 @@ def prepare(options: Options, warnings: list[str]) -> Prepared:
     problems = list(read.problems)
     form = options.log_format or read.config.log.format
     try:
-        log.configure(options.log_level or read.config.log.level, form, read.config.log.file)
+        log.configure(
+            options.log_level or read.config.log.level,
+            form,
+            read.config.log.file,
+            access_file=read.config.log.access_file,
+        )
     except OSError as error:
         log.configure(options.log_level or "info", form, None)
-        problems.append(Problem(str(options.file), 0, 0, "", f"log.file: {error.filename}: {error.strerror}"))
+        problems.append(Problem(str(options.file), 0, 0, "", f"log: {error.filename}: {error.strerror}"))
     discovery = discover(read.extensions)
     found = list(read.warnings)
     for name, reason in discovery.missing.items():

@@ -61,7 +61,7 @@ cdef class Http1Answers(Exchange):
         self._own()
         if request.version == 10 and not flags & HEAD_CLOSE:
             flags |= HEAD_KEEP_ALIVE
-        return self.out.head(response._status, response.fields, length, flags)
+        return self.out.head(response._status, request.answered(response), length, flags)
 
     cdef int respond(self, Request request, Response response) except -1:
         """Send a whole answer (see Exchange). 1 = sent, 0 = too late."""
@@ -89,6 +89,7 @@ cdef class Http1Answers(Exchange):
         self._write_head(request, response, length, flags)
         self.answered = True
         if content is not None:
+            request.sent = length
             if length <= JOIN_BYTES:
                 self.out.add(PyBytes_AS_STRING(content), length)
             else:
@@ -137,6 +138,7 @@ cdef class Http1Answers(Exchange):
             raise LocalProtocolError("content of an answer before its head")
         if size == 0 or self.framing == FRAMED_EMPTY:
             return 1
+        request.sent += size
         self._own()
         if self.framing == FRAMED_BY_CHUNKS:
             digits = snprintf(line, 24, b"%zx\r\n", size)

@@ -139,6 +139,8 @@ cdef class Http1ServerConnection(Http1Answers):
         if self.queue is not None:
             self.queue.append(data)
             self.queued += len(data)
+            if self.current is not None:
+                self.current.received += len(data)
         elif self.body is not None:
             self.body.feed(data)
         elif self.piece is None:
@@ -429,6 +431,7 @@ cdef class Http1ServerConnection(Http1Answers):
         if request.is_complete:
             content = request.content or b""
             request.content = None
+            request.received += PyBytes_GET_SIZE(content)
             return content
         if self.owes_continue and not self.answered:
             self._continue()
@@ -471,11 +474,12 @@ cdef class Http1ServerConnection(Http1Answers):
         if request is not None or not self.discards:
             response = plain_response(status, reason)
             self._own()
-            self.out.head(status, response.fields, PyBytes_GET_SIZE(<bytes> response.content), HEAD_CLOSE)
+            self.out.head(status, response.fields if request is None else request.answered(response),
+                          PyBytes_GET_SIZE(<bytes> response.content), HEAD_CLOSE)
             if request is None or not request.is_head:
                 self.out.add(PyBytes_AS_STRING(<bytes> response.content), PyBytes_GET_SIZE(<bytes> response.content))
         self.current = None
-        self.sink.refused(status)
+        self.sink.refused(status, request)
         if request is not None:
             self.sink.request_ended(request)
         return self._shut(True)

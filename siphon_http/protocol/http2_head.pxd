@@ -30,6 +30,6 @@ cdef class FieldDecoder:
 # Make the Request of a decoded field section; `head` says what came of it.
 cdef Request build_request(HeaderBlock block, bint ended, Http2Head* head)
 # The fields of an answer for h2. length: of the content, -1: none is told; date: used unless the script set one.
-cdef list answer_fields(Response response, Py_ssize_t length, bytes date)
+cdef list answer_fields(int status, list fields, Py_ssize_t length, bytes date)
 # What is sent of an answer's content, or None. length: what Content-Length tells, -1: it is not told.
 cdef bytes answer_content(Response response, bint is_head, Py_ssize_t* length)

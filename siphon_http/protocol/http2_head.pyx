@@ -214,10 +214,9 @@ cdef bytes answer_content(Response response, bint is_head, Py_ssize_t* length):
     return None if is_head or length[0] == 0 else content
 
 
-cdef list answer_fields(Response response, Py_ssize_t length, bytes date):
+cdef list answer_fields(int status, list fields, Py_ssize_t length, bytes date):
     """Return the fields of an answer; names and values are checked again, h2 would send a line end as it is."""
-    cdef list fields = response.fields
-    cdef list out = [(b":status", b"%d" % response._status)]
+    cdef list out = [(b":status", b"%d" % status)]
     cdef Py_ssize_t i
     cdef bint dated = False
     cdef bytes name

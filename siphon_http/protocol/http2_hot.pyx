@@ -158,7 +158,7 @@ cdef class Http2Hot(Http2Bounds):
             return self._reject(id, REFUSED_STREAM, hot)
         request = build_request(self.decoder.block, ended, &head)
         if head.refusal == MALFORMED:
-            self.sink.refused(400)
+            self.sink.refused(400, None)
             return self._reject(id, PROTOCOL_ERROR, hot)
         stream = Http2Stream.__new__(Http2Stream, self, id)
         stream.is_hot = hot

@@ -406,7 +406,7 @@ cdef class Http2ServerConnection(Http2Times):
         self._go(Http2State.CLOSED)
         self._lose_all()
         self._flush(True)
-        self.sink.refused(400)
+        self.sink.refused(400, None)
         self.sink.close(not self.ended)
         return 0
 

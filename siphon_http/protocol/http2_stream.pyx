@@ -127,9 +127,9 @@ cdef class Http2Flow(Http2Link):
     cdef int _write_head(self, Http2Stream stream, Response response, Py_ssize_t length, bint ends) except -1:
         """Send the head of an answer. length: bytes of content, -1: none is told; ends: no content follows."""
         if stream.is_hot:
-            return self._put_head(stream.id, response._status, response.fields, length, ends)
-        self.connection.send_headers(
-            stream.id, answer_fields(response, length, PyBytes_FromStringAndSize(self._date(), 29)), ends)
+            return self._put_head(stream.id, response._status, stream.request.answered(response), length, ends)
+        self.connection.send_headers(stream.id, answer_fields(
+            response._status, stream.request.answered(response), length, PyBytes_FromStringAndSize(self._date(), 29)), ends)
         self.owes_table_size = False
         return self._collect()
 
@@ -347,6 +347,7 @@ cdef class Http2Stream(Http2Output):
         """Send a whole answer, ours or the handler's, and end the exchange."""
         cdef Py_ssize_t length
         cdef bytes content = answer_content(response, self.request.is_head, &length)
+        self.request.sent = 0 if content is None else length
         self.flow._write_head(self, response, length, content is None)
         self.answered = True
         self.due = 0
@@ -395,6 +396,7 @@ cdef class Http2Stream(Http2Output):
         if request is None or request is not self.request:
             return 0
         if not self.is_empty and PyBytes_GET_SIZE(data):
+            request.sent += PyBytes_GET_SIZE(data)
             self._append(data)
             self.flow._settle()
         return 1
@@ -452,7 +454,7 @@ cdef class Http2Stream(Http2Output):
         """Answer what the peer did wrong, in place of the handler; an answer that has begun is broken off."""
         if self.answered:
             return self._break(INTERNAL_ERROR)
-        self.flow.sink.refused(status)
+        self.flow.sink.refused(status, self.request if self.known else None)
         self._answer(plain_response(status, reason))
         return 0
 
@@ -481,6 +483,7 @@ cdef class Http2Stream(Http2Output):
             self.kept = 0
             self.flow._relieve()
         if request is not None and self.known:
+            request.received = self.received
             if abandoned:
                 self.flow.sink.request_abandoned(request)
             else:

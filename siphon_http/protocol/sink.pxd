@@ -11,7 +11,7 @@ cdef class Sink:
     cdef int request_received(self, Exchange exchange, Request request) except -1
     cdef int request_ended(self, Request request) except -1
     cdef int request_abandoned(self, Request request) except -1
-    cdef int refused(self, int status) except -1
+    cdef int refused(self, int status, Request request) except -1
     cdef int write(self, bytes data) except -1
     cdef int hold(self, bint stop) except -1
     cdef int close(self, bint linger) except -1

@@ -24,8 +24,11 @@ cdef class Sink:
         """The exchange of `request` is over without its answer: the client has left it. Takes `request_ended`'s place."""
         raise NotImplementedError
 
-    cdef int refused(self, int status) except -1:
-        """The peer broke a rule or a limit; it was answered `status`, and the connection closes."""
+    cdef int refused(self, int status, Request request) except -1:
+        """The peer broke a rule or a limit; it was answered `status`, and the connection closes.
+
+        request: the one that it concerns, whose end follows; None when the owner knows of none.
+        """
         raise NotImplementedError
 
     cdef int write(self, bytes data) except -1:
@@ -61,7 +64,7 @@ cdef class NoSink(Sink):
     cdef int request_abandoned(self, Request request) except -1:
         return 0
 
-    cdef int refused(self, int status) except -1:
+    cdef int refused(self, int status, Request request) except -1:
         return 0
 
     cdef int write(self, bytes data) except -1:
@@ -100,7 +103,7 @@ cdef class PySink(Sink):
         self.target.request_abandoned(request)
         return 0
 
-    cdef int refused(self, int status) except -1:
+    cdef int refused(self, int status, Request request) except -1:
         self.target.refused(status)
         return 0
 

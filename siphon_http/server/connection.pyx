@@ -37,8 +37,10 @@ cdef class Connection(AcceptedConnection):
         cdef Endpoint endpoint = self.endpoint
         cdef Py_ssize_t open_already = len(endpoint.connections) + len(endpoint.handshakes)
         endpoint.accepted += 1
+        endpoint.traffic.opened[0] += 1
         if open_already >= endpoint.max_connections + REFUSALS_AT_ONCE:
             endpoint.refused_count += 1
+            endpoint.traffic.refuse(0)
             transport.abort()
             return
         self._open(transport)
@@ -56,6 +58,7 @@ cdef class Connection(AcceptedConnection):
         if self.phase >= PHASE_CLOSING:
             return
         self.reads += 1
+        self.traffic.received[0] += PyBytes_GET_SIZE(data)
         try:
             if self.undecided:
                 data = self._decide(data)
@@ -93,6 +96,7 @@ cdef class Connection(AcceptedConnection):
         request = self.protocol.detach()
         self._leave()
         if request is not None:
+            self.endpoint._over(request)
             self.endpoint.handler.cancel(request, True)
 
     def pause_writing(self):
@@ -171,7 +175,7 @@ cdef class Connection(AcceptedConnection):
         if endpoint.forwarded is not None:
             request.forwarded_client = endpoint.forwarded(request, self.peer.client)
         cap = endpoint.handler.accept(request, endpoint.max_body_bytes)
-        endpoint.requests += 1
+        endpoint._begun(request)
         self._enter(PHASE_REQUEST, self._now() + (
             request.timeout_ms * 0.001 if request.timeout_ms else endpoint.request_timeout))
         return cap
@@ -186,6 +190,7 @@ cdef class Connection(AcceptedConnection):
 
     cdef int request_ended(self, Request request) except -1:
         """The exchange is over; a handler that still runs has nobody to answer (see Sink)."""
+        self.endpoint._over(request)
         if request.running is not None:
             self.endpoint.handler.cancel(request, False)
         # During a read the next request may be here already: the phase between them would last no time.

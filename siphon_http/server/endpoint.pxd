@@ -1,12 +1,15 @@
 """What the connections of one listener share, and what every connection is whatever it speaks."""
 
 cimport cython
+from libc.stdint cimport int64_t
 
 from siphon_http._core.deadlines cimport Deadline, Deadlines
 from siphon_http._core.exchange cimport Handler
 from siphon_http._core.headers cimport OutBuffer
-from siphon_http._core.message cimport Peer
+from siphon_http._core.message cimport Peer, Request
+from siphon_http._core.traffic cimport Traffic
 from siphon_http.protocol.sink cimport Sink
+from siphon_http.server.access cimport AccessLog
 
 
 cdef enum Phase:
@@ -30,6 +33,7 @@ cdef class LoopState:
     cdef readonly Deadlines deadlines  # of all its connections
     cdef OutBuffer out              # shared by all its connections
     cdef object timer               # handle of the one timer, or None
+    cdef readonly Traffic traffic   # what all its connections count
 
 
 @cython.final
@@ -51,10 +55,18 @@ cdef class Endpoint:
     cdef readonly set handshakes         # SecureTransport, HeaderReader: not open yet; they count as connections
     cdef readonly bint draining          # every exchange under way is the last of its connection
     cdef readonly long long accepted, refused_count, requests  # totals since the start: connections, refusals, heads
+    cdef readonly Traffic traffic        # of `state`
+    cdef readonly AccessLog access       # or None: no line is written
+    cdef readonly bint request_ids       # ids of requests are sent back, and known to what handlers call
+    cdef int64_t slow_nanoseconds        # a request that takes longer is logged; 0 = none
+    cdef double slow_said                # when one was last logged
     cdef object idle_waiter              # callable, called when the last connection has gone
     cdef object make_connection          # class Connection
 
     cdef int _gone(self, AcceptedConnection connection) except -1
+    cdef int _begun(self, Request request) except -1
+    cdef int _over(self, Request request) except -1
+    cdef int _slow(self, Request request, int64_t nanoseconds) except -1
 
 
 cdef class AcceptedConnection(Sink):
@@ -63,6 +75,7 @@ cdef class AcceptedConnection(Sink):
     cdef object transport_write          # bound method, looked up once
     cdef Endpoint endpoint               # the listener that accepted it
     cdef ConnectionDeadline deadline     # its place in the loop's list
+    cdef Traffic traffic                 # of the loop
     cdef Peer peer                       # who is at the other end; shared by its requests
     cdef Phase phase                     # which time-out `due` stands for
     cdef double due                      # when the phase's time is over; 0 = never

@@ -4,20 +4,25 @@ Deadlines: each connection has one place in its loop's list. Which time-out it s
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
+from libc.stdint cimport int64_t
 
 import logging
 
-from siphon_http._core.clock cimport monotonic
+from siphon_http._core.clock cimport monotonic, nanoseconds
 from siphon_http._core.deadlines cimport Deadline, Deadlines
 from siphon_http._core.exchange cimport Handler
 from siphon_http._core.headers cimport OutBuffer
-from siphon_http._core.message cimport Peer
+from siphon_http._core.message cimport Peer, Request
+from siphon_http._core.traffic cimport RouteCounts, Traffic
 from siphon_http.protocol.sink cimport Sink
+from siphon_http.server.access cimport AccessLog
 
 __all__ = ["AcceptedConnection", "Endpoint", "LoopState"]
 
 log = logging.getLogger("siphon_http.server")
 
+cdef double SLOW_SAID_EVERY = 1.0
 cdef double LINGER_SECONDS = 2.0        # how long a closed connection may still send before it is reset
 
 
@@ -25,8 +30,9 @@ cdef double LINGER_SECONDS = 2.0        # how long a closed connection may still
 cdef class LoopState:
     """What all connections of one event loop share: the deadlines with their one timer, and the output buffer."""
 
-    def __init__(self, loop):
+    def __init__(self, loop, Traffic traffic=None):
         self.loop = loop
+        self.traffic = Traffic() if traffic is None else traffic
         self.deadlines = Deadlines(self._schedule)
         self.out = OutBuffer()
 
@@ -52,6 +58,7 @@ cdef class Endpoint:
 
     Times in seconds, sizes in bytes. forwarded: callable(Request, peer address) -> client of a trusted proxy's request,
     or None when no proxy is trusted. describe_peer: callable(transport) -> Peer. http1, http2: what is spoken.
+    access: gets a line for each exchange. request_ids: send ids back. slow_request_ms: slower ones are logged; 0: none.
     """
 
     def __init__(self, Handler handler not None, LoopState state not None, *, describe_peer, double header_timeout=10.0,
@@ -59,7 +66,8 @@ cdef class Endpoint:
                  Py_ssize_t max_body_bytes=1048576, Py_ssize_t max_header_bytes=65536, int max_headers=128,
                  int max_connections=1000000, int max_concurrent_streams=128,
                  double http2_ping_interval=0.0, bint http2_through_h2=False, bint http1=True, bint http2=True,
-                 str scheme="http", forwarded=None):
+                 str scheme="http", forwarded=None, AccessLog access=None, bint request_ids=False,
+                 long long slow_request_ms=0):
         self.handler = handler
         self.state = state
         self.describe_peer = describe_peer
@@ -77,6 +85,12 @@ cdef class Endpoint:
         self.http1, self.http2 = http1, http2
         self.scheme = scheme
         self.forwarded = forwarded
+        self.traffic = state.traffic
+        if self.access is not None and access is not self.access:
+            self.access.flush()
+        self.access = access
+        self.request_ids = request_ids
+        self.slow_nanoseconds = slow_request_ms * 1000000
         from siphon_http.server.connection import Connection    # which is built on what is here
 
         self.make_connection = Connection
@@ -102,6 +116,7 @@ cdef class Endpoint:
         cdef Py_ssize_t room = self.max_connections + (REFUSALS_AT_ONCE if refusable else 0)
         if self.draining or len(self.connections) + len(self.handshakes) >= room:
             self.refused_count += 1
+            self.traffic.refuse(0)
             return False
         self.handshakes.add(transport)
         return True
@@ -126,6 +141,8 @@ cdef class Endpoint:
             connection.abort()
         for transport in list(self.handshakes):
             transport.abort()
+        if self.access is not None:
+            self.access.flush()
 
     def when_empty(self, callback):
         """Call `callback()` once no connection is open: now, or when the last one ends."""
@@ -133,6 +150,42 @@ cdef class Endpoint:
             self.idle_waiter = callback
         else:
             callback()
+
+    cdef int _begun(self, Request request) except -1:
+        """Note that a request has come."""
+        self.requests += 1
+        self.traffic.in_flight[0] += 1
+        request.traced = self.request_ids
+        request.began = nanoseconds()
+        return 0
+
+    cdef int _over(self, Request request) except -1:
+        """Count an exchange that is over, however it ended."""
+        cdef int64_t took = nanoseconds() - request.began
+        cdef RouteCounts counts = request.counts
+        self.traffic.in_flight[0] -= 1
+        if counts is None:
+            counts = self.traffic.unmatched
+        counts.ended(request.status, took)
+        if self.access is not None:
+            self.access.note(request, request.client, request.status, took)
+        if took > self.slow_nanoseconds > 0:
+            self._slow(request, took)
+        return 0
+
+    cdef int _slow(self, Request request, int64_t nanoseconds) except -1:
+        """Count a slow request, and say so, at most once a second."""
+        cdef double now = monotonic()
+        self.traffic.slow[0] += 1
+        if now - self.slow_said >= SLOW_SAID_EVERY:
+            self.slow_said = now
+            route, where = "no route", ""
+            if request.entry is not None:
+                route, where = request.entry.pattern, f" ({request.entry.where})"
+            log.warning("slow request: %s %s%s took %.0f ms, status %d", request.method, route, where,
+                        nanoseconds / 1e6, request.status or 499,
+                        extra={"request_id": request.identity()} if request.traced else None)
+        return 0
 
     cdef int _gone(self, AcceptedConnection connection) except -1:
         self.connections.discard(connection)
@@ -173,6 +226,8 @@ cdef class AcceptedConnection(Sink):
         cdef Endpoint endpoint = self.endpoint
         self.transport = transport
         self.transport_write = transport.write
+        self.traffic = endpoint.traffic
+        self.traffic.open[0] += 1
         self.peer = endpoint.describe_peer(transport)
         if self.told_client is not None:
             self.peer = Peer(self.told_client, self.peer.scheme, self.peer.certificate)
@@ -185,6 +240,7 @@ cdef class AcceptedConnection(Sink):
 
     cdef int _leave(self) except -1:
         """Give all of it back."""
+        self.traffic.open[0] -= 1
         self.phase = PHASE_GONE
         self.endpoint.state.deadlines.discard(self.deadline)
         self.deadline.owner = None
@@ -199,13 +255,17 @@ cdef class AcceptedConnection(Sink):
 
     # ---- Sink
 
-    cdef int refused(self, int status) except -1:
-        """Count what was refused (see Sink)."""
+    cdef int refused(self, int status, Request request) except -1:
+        """Count what was refused (see Sink); without a request, this is all that will be heard of it."""
         self.endpoint.refused_count += 1
+        self.traffic.refuse(status)
+        if request is None and self.endpoint.access is not None:
+            self.endpoint.access.note(None, self.peer.client, status, 0)
         return 0
 
     cdef int write(self, bytes data) except -1:
         """Send (see Sink)."""
+        self.traffic.sent[0] += PyBytes_GET_SIZE(data)
         if self.transport_write is not None:
             self.transport_write(data)
         return 0

@@ -8,6 +8,7 @@ NEW until the client's preface is whole, REQUEST while there are streams, HEAD w
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 import logging
 
@@ -42,8 +43,10 @@ cdef class Http2Connection(AcceptedConnection):
         """Begin, unless the listener has as many connections as it may."""
         cdef Endpoint endpoint = self.endpoint
         endpoint.accepted += 1
+        endpoint.traffic.opened[0] += 1
         if len(endpoint.connections) + len(endpoint.handshakes) >= endpoint.max_connections + REFUSALS_AT_ONCE:
             endpoint.refused_count += 1
+            endpoint.traffic.refuse(0)
             transport.abort()
             return
         self._begin(transport, monotonic() + endpoint.header_timeout)
@@ -62,6 +65,7 @@ cdef class Http2Connection(AcceptedConnection):
             return
         now = monotonic()
         self.heard_at = now
+        self.traffic.received[0] += PyBytes_GET_SIZE(data)
         try:
             self.protocol.receive_data(data, now)
             self._go_on(now)
@@ -86,6 +90,7 @@ cdef class Http2Connection(AcceptedConnection):
         requests = self.protocol.detach()
         self._leave()
         for request in requests:
+            self.endpoint._over(request)
             self.endpoint.handler.cancel(request, True)
 
     def pause_writing(self):
@@ -117,7 +122,7 @@ cdef class Http2Connection(AcceptedConnection):
         if endpoint.forwarded is not None:
             request.forwarded_client = endpoint.forwarded(request, self.peer.client)
         cap = endpoint.handler.accept(request, endpoint.max_body_bytes)
-        endpoint.requests += 1
+        endpoint._begun(request)
         self.phase = PHASE_REQUEST
         self.phase_due = 0
         self.active_at = monotonic()
@@ -134,18 +139,21 @@ cdef class Http2Connection(AcceptedConnection):
 
     cdef int request_ended(self, Request request) except -1:
         """The exchange is over; a handler that still runs has nobody to answer (see Sink)."""
+        self.endpoint._over(request)
         if request.running is not None:
             self.endpoint.handler.cancel(request, False)
         return 0
 
     cdef int request_abandoned(self, Request request) except -1:
         """The client has left this request, if not the connection (see Sink)."""
+        self.endpoint._over(request)
         if request.running is not None:
             self.endpoint.handler.cancel(request, True)
         return 0
 
     cdef int write(self, bytes data) except -1:
         """Send (see Sink)."""
+        self.traffic.sent[0] += PyBytes_GET_SIZE(data)
         if self.phase == PHASE_REQUEST:
             self.active_at = monotonic()
         if self.transport_write is not None:

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from siphon_http._core.exchange import Handler
+from siphon_http._core.traffic import Traffic
 from siphon_http.config import ServerConfig
 from siphon_http.server.endpoint import LoopState
+from siphon_http.server.lag import LagMeter
 from siphon_http.server.listener import Listener
 
 __all__ = ["Server"]
@@ -22,6 +24,7 @@ class Server:
     def __init__(self, configs: Sequence[ServerConfig]) -> None:
         self.listeners = [Listener(config) for config in configs]
         self._state: LoopState | None = None
+        self._lag: LagMeter | None = None
 
     def bind(self) -> None:
         """Bind every address, without listening. Raises BindError; then none is left bound."""
@@ -32,9 +35,10 @@ class Server:
             self.close()
             raise
 
-    async def serve(self, handler: Handler) -> None:
-        """Listen and accept on the running loop; returns at once. Raises BindError."""
-        self._state = LoopState(asyncio.get_running_loop())
+    async def serve(self, handler: Handler, traffic: Traffic | None = None) -> None:
+        """Listen and accept on the running loop; returns at once. traffic: what is counted. Raises BindError."""
+        self._state = LoopState(asyncio.get_running_loop(), traffic)
+        self._lag = LagMeter(asyncio.get_running_loop(), self._state.traffic.counters)
         for listener in self.listeners:
             await listener.serve(handler, self._state)
 
@@ -79,5 +83,7 @@ class Server:
         """Stop accepting and reset what is left."""
         for listener in self.listeners:
             listener.close()
+        if self._lag is not None:
+            self._lag.close()
         if self._state is not None:
             self._state.close()

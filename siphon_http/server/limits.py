@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 from asyncio import BaseTransport
 
 from siphon_http._core.exchange import Handler
 from siphon_http._core.message import Peer
 from siphon_http.config import ServerConfig
+from siphon_http.config_access import AccessFormat
+from siphon_http.server.access import AccessLog
 from siphon_http.server.endpoint import Endpoint, LoopState
 from siphon_http.server.forwarded import ClientAddress, format_client
 
-__all__ = ["connection_limit", "endpoint_for", "peer_of"]
+__all__ = ["access_log_for", "connection_limit", "endpoint_for", "peer_of"]
+
+access = logging.getLogger("siphon_http.access")
 
 UNKNOWN_CLIENT = "0.0.0.0:0"
 
@@ -43,6 +48,24 @@ def peer_of(transport: BaseTransport, *, scheme: str, asks_certificate: bool, un
     return Peer(client, scheme, certificate or None)
 
 
+def access_log_for(form: AccessFormat, listener: str, state: LoopState) -> AccessLog:
+    """Return the access log of one listener. Its lines go to the logger `siphon_http.access`, many in one record."""
+
+    def emit(lines: str) -> None:
+        if access.isEnabledFor(logging.INFO):
+            record = access.makeRecord(access.name, logging.INFO, "", 0, lines, (), None, extra={"whole_lines": True})
+            access.handle(record)
+
+    return AccessLog(
+        form.parts,
+        json=form.style == "json",
+        combined=form.clock == "combined",
+        listener=listener,
+        emit=emit,
+        call_later=state.loop.call_later,
+    )
+
+
 def endpoint_for(config: ServerConfig, handler: Handler, state: LoopState) -> Endpoint:
     """Return the endpoint of one listener: its limits, in seconds and bytes, around `handler`."""
     scheme = "http" if config.tls is None else "https"
@@ -67,4 +90,7 @@ def endpoint_for(config: ServerConfig, handler: Handler, state: LoopState) -> En
         http2=config.http2,
         scheme=scheme,
         forwarded=ClientAddress(config.trusted_proxies, config.forwarded_header) if config.trusted_proxies else None,
+        access=None if config.access_log is None else access_log_for(config.access_log, str(config.listen), state),
+        request_ids=config.request_id,
+        slow_request_ms=config.slow_request_ms or 0,
     )

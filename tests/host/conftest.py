@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from siphon_http.host.log import LineWriter
+from siphon_http.host.log import ACCESS_LOGGER, LineWriter
 from siphon_http.host.namespace import Namespaces
 
 HERE = Path(__file__).parent
@@ -119,9 +119,11 @@ def _untouched() -> Iterator[None]:
     root, host = logging.getLogger(), logging.getLogger("siphon_http.host")
     modules, path, meta, levels = set(sys.modules), list(sys.path), list(sys.meta_path), (root.level, host.level)
     yield
-    for handler in [h for h in root.handlers if isinstance(h, LineWriter)]:
-        root.removeHandler(handler)
-        handler.close()
+    for logger in (root, logging.getLogger(ACCESS_LOGGER)):
+        for handler in [h for h in logger.handlers if isinstance(h, LineWriter)]:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.propagate = True
     root.setLevel(levels[0])
     host.setLevel(levels[1])
     sys.meta_path[:] = [f for f in meta if not isinstance(f, Namespaces)]

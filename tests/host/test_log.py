@@ -221,3 +221,41 @@ def test_a_log_file_that_cannot_be_opened_is_an_os_error(tmp_path):
         configure("info", "pretty", tmp_path / "gone" / "all.log", stream=io.StringIO())
     assert not any(isinstance(h, LineWriter) for h in logging.getLogger().handlers)
     assert os.listdir(tmp_path) == []
+
+
+def test_whole_lines_of_an_access_log_are_written_as_they_are(tmp_path):
+    stream = io.StringIO()
+    configure("error", "json", None, stream=stream)
+    access = logging.getLogger("siphon_http.access")
+    access.handle(
+        access.makeRecord(access.name, logging.INFO, "", 0, "one\ntwo\n", (), None, extra={"whole_lines": True})
+    )
+    flush()
+    assert stream.getvalue() == "one\ntwo\n"
+
+
+def test_access_logs_may_have_a_file_of_their_own(tmp_path):
+    stream = io.StringIO()
+    configure("info", "pretty", None, stream=stream, access_file=tmp_path / "access.log")
+    access = logging.getLogger("siphon_http.access")
+    access.handle(access.makeRecord(access.name, logging.INFO, "", 0, "one\n", (), None, extra={"whole_lines": True}))
+    logging.getLogger("siphon_http.server").info("other")
+    flush()
+    assert (tmp_path / "access.log").read_text() == "one\n"
+    assert "other" in stream.getvalue() and "one" not in stream.getvalue()
+    configure("info", "pretty", None, stream=stream)
+    assert not access.handlers and access.propagate
+
+
+def test_dropped_lines_of_an_access_log_are_all_counted():
+    writer = LineWriter([], limit=0)
+    writer.emit(logging.makeLogRecord({"msg": "one\ntwo\n", "whole_lines": True}))
+    assert writer.dropped == 2
+
+
+def test_fields_of_extensions_are_in_the_lines_of_the_script(caplog):
+    namespace = LogNamespace()
+    namespace.sources = (lambda: {"request_id": "abc"}, dict)
+    with caplog.at_level(logging.INFO):
+        namespace.info("hello")
+    assert caplog.records[0].request_id == "abc"

@@ -107,7 +107,7 @@ def test_a_script_that_fails_is_no_finished_load(here):
 
 def test_a_log_file_that_cannot_be_opened_is_a_mistake(here):
     here.write("siphon.yaml", "script: {path: routes.py}\nlog: {file: gone/all.log}\nextensions: {fake: fake.yaml}\n")
-    with pytest.raises(ConfigError, match=r"log\.file: .*gone/all\.log: No such file"):
+    with pytest.raises(ConfigError, match=r"log: .*gone/all\.log: No such file"):
         ready()
 
 

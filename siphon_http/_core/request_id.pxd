@@ -1,0 +1,5 @@
+"""Ids by which one request is found in the logs of all who took part in it."""
+
+cdef str kept_or_new(object sent)
+cdef list with_request_id(list fields, str id)
+cpdef bint is_request_id(str text)

@@ -1,0 +1,31 @@
+"""Types of access.pyx."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, final
+
+__all__ = ["AccessLog", "masked_url"]
+
+FLUSH_SECONDS: float
+PARTS: dict[str, int]
+SECRET: re.Pattern[str]
+USERINFO: re.Pattern[str]
+
+@final
+class AccessLog:
+    """The access log of one listener on one loop."""
+
+    def __init__(
+        self,
+        parts: Iterable[tuple[str, str]],
+        *,
+        json: bool,
+        combined: bool,
+        listener: str,
+        emit: Callable[[str], object],
+        call_later: Callable[..., Any],
+    ) -> None: ...
+    def flush(self) -> None: ...
+
+def masked_url(url: str) -> str:
+    """Return a target or URL without user information and without the values of secrets in its query."""

@@ -1,0 +1,229 @@
+import asyncio
+import json
+import logging
+import re
+from typing import Any
+
+import pytest
+
+from siphon_http._core.message import Response
+from siphon_http.config_access import COMBINED, JSON, AccessFormat
+from siphon_http.server.access import AccessLog, masked_url
+from tests.stage import Site, until
+
+
+class Lines(logging.Handler):
+    """What the access log has said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for record in self.records for line in record.getMessage().splitlines()]
+
+
+@pytest.fixture
+def lines():
+    logger, handler = logging.getLogger("siphon_http.access"), Lines()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def own(line: str) -> AccessFormat:
+    parts = [("field", p[1:-1]) if p.startswith("{") else ("text", p) for p in re.split(r"(\{.*?\})", line) if p]
+    return AccessFormat("text", tuple(("header", v[7:]) if v.startswith("header:") else (k, v) for k, v in parts), line)
+
+
+def site(form: AccessFormat, **settings: Any) -> Site:
+    made = Site(access_log=form, **settings)
+
+    @made.route("/orders/{id}", ["GET", "POST"])
+    async def order(req: Any) -> Response:
+        return Response(201, None, b"12345" + req.body())
+
+    @made.route("/wait")
+    async def wait(req: Any) -> Response:
+        await asyncio.sleep(30)
+        return Response(200)
+
+    @made.route("/upload", ["POST"], stream=True)
+    async def upload(req: Any) -> Response:
+        size = 0
+        async for piece in req.stream():
+            size += len(piece)
+
+        async def pieces():
+            yield b"ab"
+            yield b"c"
+
+        return Response(200, None, pieces())
+
+    return made
+
+
+def test_a_json_line_has_everything(lines):
+    made = site(JSON)
+
+    async def scenario() -> None:
+        fields = {"user-agent": 'x"y\\', "referer": "http://a/?token=1", "x-request-id": "abc-1"}
+        await made.ask("POST", "/orders/7?a=1&token=hush", b"hello", **fields)
+
+    made.play(scenario)
+    [line] = lines.lines
+    found = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found.pop("timestamp"))
+    assert found.pop("client").startswith("127.0.0.1:") and 0 <= found.pop("duration_ms") < 60_000
+    assert "hush" not in line
+    assert found == {
+        "level": "INFO",
+        "target": "siphon_http.access",
+        "method": "POST",
+        "path": "/orders/7?a=1&token=***",
+        "route": "/orders/{id}",
+        "status": 201,
+        "bytes_in": 5,
+        "bytes_out": 10,
+        "protocol": "HTTP/1.1",
+        "request_id": "abc-1",
+        "host": "test",
+        "referer": "http://a/?token=***",
+        "user_agent": 'x"y\\',
+    }
+
+
+def test_a_combined_line_is_as_tools_read_it(lines):
+    made = site(COMBINED)
+
+    async def scenario() -> None:
+        await made.ask("GET", "/orders/7", **{"user-agent": "curl/8"})
+        await made.ask("GET", "/nothing")
+
+    made.play(scenario)
+    time = r"\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000\]"
+    assert re.fullmatch(rf'127\.0\.0\.1:\d+ - - {time} "GET /orders/7 HTTP/1\.1" 201 5 "-" "curl/8"', lines.lines[0])
+    assert re.fullmatch(rf'127\.0\.0\.1:\d+ - - {time} "GET /nothing HTTP/1\.1" 404 10 "-" "-"', lines.lines[1])
+
+
+def test_lines_leave_together_and_nothing_waits_for_them(lines):
+    made = site(own("{target} {status}"))
+
+    async def scenario() -> None:
+        line = await made.line()
+        line.writer.write(b"".join(b"GET /orders/%d HTTP/1.1\r\nhost: x\r\n\r\n" % i for i in range(50)))
+        await until(lambda: made.numbers.get('requests_total{route="/orders/{id}",code="201"}') == 50)
+        assert not lines.records
+        await until(lambda: lines.records)
+
+    made.play(scenario)
+    assert lines.lines == [f"/orders/{i} 201" for i in range(50)]
+    assert len(lines.records) <= 2 and lines.records[0].whole_lines is True
+
+
+def test_what_a_peer_sends_cannot_forge_a_line(lines):
+    made = site(own('"{header:x-any}" "{target}"'))
+
+    async def scenario() -> None:
+        await made.ask("GET", '/orders/"a\\', **{"x-any": 'q"\\\t\xfc'})
+
+    made.play(scenario)
+    assert lines.lines == [r'"q\x22\x5c\x09\xc3\xbc" "/orders/\x22a\x5c"']
+
+
+def test_what_is_refused_before_a_handler_is_logged_too(lines):
+    made = site(own("{method} {target} {status} {bytes_in} {route} {request_id}"), max_body_bytes=10)
+
+    async def scenario() -> None:
+        for data in (
+            b"nonsense\r\n\r\n",
+            b"POST /orders/7 HTTP/1.1\r\nhost: x\r\nx-request-id: me\r\ncontent-length: 11\r\n\r\n",
+            b"GET /orders/%zz HTTP/1.1\r\nhost: x\r\nx-request-id: me\r\nconnection: close\r\n\r\n",
+        ):
+            line = await made.line()
+            line.writer.write(data)
+            await line.reader.read()
+
+    made.play(scenario)
+    assert lines.lines == [
+        "- - 400 0 - -",
+        "POST /orders/7 413 0 /orders/{id} me",
+        "GET /orders/%zz 400 0 - me",
+    ]
+
+
+def test_a_client_that_leaves_is_a_499(lines):
+    made = site(own("{target} {status} {bytes_out}"))
+
+    async def scenario() -> None:
+        line = await made.line()
+        line.writer.write(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n")
+        await until(lambda: made.numbers["requests_in_flight"] == 1)
+        line.reset()
+        await until(lambda: made.numbers["requests_in_flight"] == 0)
+
+    made.play(scenario)
+    assert lines.lines == ["/wait 499 0"]
+
+
+def test_streams_are_counted_by_what_went_through(lines):
+    made = site(own("{bytes_in} {bytes_out} {protocol} {scheme} {host} {user_agent}"))
+
+    async def scenario() -> None:
+        await made.ask("POST", "/upload", b"x" * 100_000)
+
+    made.play(scenario)
+    assert lines.lines == ["100000 3 HTTP/1.1 http test -"]
+
+
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("/a?b=1&c=2", "/a?b=1&c=2"),
+        ("/a?token=1", "/a?token=***"),
+        ("/a?x=1&Access_Token=abc;password=d&y=2", "/a?x=1&Access_Token=***;password=***&y=2"),
+        ("/a?%74oken=abc", "/a?%74oken=***"),
+        ("/a?client_secret", "/a?client_secret"),
+        ("/a?api_key=1&X-Amz-Signature=2", "/a?api_key=***&X-Amz-Signature=***"),
+        ("http://u:p@h/a?b=%2f", "http://***@h/a?b=%2f"),
+    ],
+)
+def test_secrets_in_urls_are_masked(url, shown):
+    assert masked_url(url) == shown
+
+
+def test_what_is_left_is_said_when_the_listener_ends(lines):
+    made = site(own("{target} {client}"))
+
+    async def scenario() -> None:
+        await made.ask("GET", "/orders/7")
+        assert not lines.records
+
+    made.play(scenario)
+    assert len(lines.lines) == 1
+
+
+def test_a_large_batch_leaves_at_once(lines):
+    made = site(own("x" * 30_000 + "{status}"))
+
+    async def scenario() -> None:
+        line = await made.line()
+        for _ in range(3):
+            await line.ask("GET", "/orders/7")
+        assert [len(record.getMessage()) for record in lines.records] == [3 * 30_004]
+
+    made.play(scenario)
+
+
+def test_a_flush_of_nothing_says_nothing():
+    seen: list[str] = []
+    log = AccessLog((), json=False, combined=False, listener="", emit=seen.append, call_later=lambda *_: None)
+    log.flush()
+    assert seen == []
