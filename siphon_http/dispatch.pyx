@@ -11,9 +11,9 @@ from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyConte
 import asyncio
 import inspect
 import logging
-import traceback
 
 from siphon_http.dispatch_streams import SENT, send_stream
+from siphon_http.dispatch_words import article, name_of, whole_traceback
 from siphon_http._core.request_id import run_with_id
 from siphon_http.errors import HandlerError
 
@@ -59,7 +59,7 @@ cdef class Dispatcher(Handler):
         self.runner = Runner(loop, task_mode)
         self.runner.slow = self._slow_step
         self.pool = ThreadPool(loop, sync_pool_max, sync_queue_max)
-        self.format_exception = format_exception or _whole_traceback
+        self.format_exception = format_exception or whole_traceback
         self.running = set()
         self.slow_said = -SLOW_SAID_EVERY
         self.use(generation)
@@ -257,7 +257,7 @@ cdef class Dispatcher(Handler):
                 return 0
             entry = <Entry> request.entry
             return self._failed(exchange, request, HandlerError(
-                f"{_name(entry.handler)} ({entry.where}) returned {_article(value)} instead of http.Response"))
+                f"{name_of(entry.handler)} ({entry.where}) returned {article(value)} instead of http.Response"))
         response = <Response> value
         if response.has_framing():
             error = _framing_error(request, response)
@@ -457,7 +457,7 @@ async def _chain(Dispatcher self, Entry entry, Request request, Py_ssize_t at):
         if type(value) is Response:
             return value
         if value is not None or step.wraps:
-            raise HandlerError(f"middleware {_name(step.function)} ({step.where}) returned {_article(value)}; "
+            raise HandlerError(f"middleware {name_of(step.function)} ({step.where}) returned {article(value)}; "
                                + ("a wrap returns http.Response" if step.wraps else "a guard returns http.Response or None"))
     if entry.own_kind == KIND_THREAD:
         if self.pool.is_full():
@@ -468,7 +468,7 @@ async def _chain(Dispatcher self, Entry entry, Request request, Py_ssize_t at):
     if type(value) is not Response and inspect.isawaitable(value):
         value = await value
     if type(value) is not Response:
-        raise HandlerError(f"{_name(entry.handler)} ({entry.where}) returned {_article(value)} instead of http.Response")
+        raise HandlerError(f"{name_of(entry.handler)} ({entry.where}) returned {article(value)} instead of http.Response")
     return value
 
 
@@ -489,21 +489,5 @@ cdef class _CallNext:
 
     def __call__(self, request=None):
         if request is not None and request is not self.request:
-            raise TypeError(f"call_next takes the request that the middleware was given, not {_article(request)}")
+            raise TypeError(f"call_next takes the request that the middleware was given, not {article(request)}")
         return _chain(self.dispatcher, self.entry, self.request, self.at)
-
-
-def _name(function):
-    """Return what a function is called."""
-    return getattr(function, "__qualname__", None) or repr(function)
-
-
-def _article(value):
-    """Name the type of `value` for a message."""
-    name = type(value).__name__
-    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
-
-
-def _whole_traceback(error):
-    """Format an exception as Python does."""
-    return "".join(traceback.format_exception(error))

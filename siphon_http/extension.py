@@ -19,7 +19,7 @@ from siphon_http.client.api import Client, Clients, Transport, TransportFactory,
 from siphon_http.config import ClientConfig, HttpConfig, load_config
 from siphon_http.dispatch import Dispatcher
 from siphon_http.errors import RouteError, ScriptError
-from siphon_http.host.api import Context
+from siphon_http.host.api import Context, Finding
 from siphon_http.registry import Generation, Hook, OnDisconnect, Registry
 from siphon_http.server.lifecycle import Server
 
@@ -176,6 +176,8 @@ class HttpExtension:
 
     def __init__(self, transport: TransportFactory = pooled_transport) -> None:
         self._namespace: HttpNamespace | None = None
+        self._traffic: Traffic | None = None  # one for the process: connections outlive a load of the script
+        self._counted: memoryview | None = None
         self._config = HttpConfig()
         self._generation = Generation()
         self._transport = transport
@@ -204,7 +206,16 @@ class HttpExtension:
 
     def task(self, context: Context) -> HttpTask:
         """Return what serves the routes that the script registered."""
-        return HttpTask(self._config, self._generation, context, self._clients)
+        if self._traffic is None or self._counted is not context.counters:
+            self._counted = context.counters
+            self._traffic = Traffic(Counters(context.counters))
+        return HttpTask(self._config, self._generation, context, self._clients, self._traffic)
+
+    def doctor(self, context: Context) -> Sequence[Finding]:
+        """Look at addresses, certificates, and names of clients."""
+        from siphon_http.extension_doctor import examine  # only the doctor needs it
+
+        return list(examine(self._config))
 
     def log_fields(self) -> Mapping[str, object]:
         """Return the id of the request that the running code answers, for lines of the script's log."""
@@ -235,7 +246,12 @@ class HttpTask:
     """What runs for the http extension on one loop; see `host.api.Task`."""
 
     def __init__(
-        self, config: HttpConfig, generation: Generation, context: Context, clients: Clients | None = None
+        self,
+        config: HttpConfig,
+        generation: Generation,
+        context: Context,
+        clients: Clients | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self._config = config
         self._generation = generation
@@ -244,7 +260,7 @@ class HttpTask:
         self._server: Server | None = None
         self._dispatcher: Dispatcher | None = None
         self._startup_began = False
-        self._traffic = Traffic(Counters(context.counters))
+        self._traffic = traffic or Traffic()
 
     @property
     def handler(self) -> Dispatcher | None:

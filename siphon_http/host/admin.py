@@ -23,11 +23,12 @@ import httptools
 
 from siphon_http import __version__
 from siphon_http.errors import BindError
+from siphon_http.host.config import HostConfig
 from siphon_http.host.config_admin import AdminConfig, Endpoint, MetricsConfig
 from siphon_http.host.ledger import Series
-from siphon_http.host.metrics import CONTENT_TYPE, as_json, as_text
+from siphon_http.host.metrics import CONTENT_TYPE, as_json, as_text, everything
 
-__all__ = ["Admin", "State"]
+__all__ = ["Admin", "State", "admin_of_one"]
 
 State = Literal["starting", "ready", "draining"]
 
@@ -192,6 +193,13 @@ class Admin:
     def left(self, connection: _Connection) -> None:
         """Forget a connection."""
         self._connections.discard(connection)
+
+
+def admin_of_one(config: HostConfig, counters: memoryview, state: Callable[[], State]) -> Admin:
+    """Return the admin listeners of a process that serves alone. A supervisor gives `Admin` the numbers of all."""
+    return Admin(
+        config.admin, config.metrics, state=state, numbers=lambda: everything({"0": counters}, {"0": os.getpid()})
+    )
 
 
 class _Connection(asyncio.Protocol):

@@ -37,6 +37,7 @@ class Builtins:
         self._own = Ledger(self._ledgers.of("host"))
         self.metrics = MetricsNamespace(self._own)
         self._extensions: dict[str, MetricsNamespace] = {}
+        self._memory: dict[str, memoryview] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def configure(self, place: Place, config: HostConfig, explain: Callable[[BaseException], str]) -> None:
@@ -47,12 +48,15 @@ class Builtins:
             self._own = Ledger(self._ledgers.of("host"))
             self.metrics = MetricsNamespace(self._own)
             self._extensions.clear()
+            self._memory.clear()
         self.timer.explain = explain
         self.cache.configure(config.cache)
 
     def counters(self, name: str) -> memoryview:
         """Return the memory that the extension `name` counts in."""
-        return self._ledgers.of(f"extension {name}")
+        if name not in self._memory:
+            self._memory[name] = self._ledgers.of(f"extension {name}")
+        return self._memory[name]
 
     def metrics_of(self, name: str) -> MetricsNamespace:
         """Return what the extension `name` counts with, unless it writes its memory itself."""

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from siphon_http.host.cache import MemoryCache
 from siphon_http.host.config_admin import CacheConfig
 
-__all__ = ["RedisCache"]
+__all__ = ["RedisCache", "ping"]
 
 logger = logging.getLogger("siphon_http.cache")
 
@@ -172,3 +172,17 @@ class RedisCache:
                     await client.aclose()
             except Exception as error:  # the end must go on
                 logger.debug("cache `%s`: closing its connections failed: %r", self._name, error)
+
+
+async def ping(config: CacheConfig) -> str:
+    """Ask the server of a cache whether it is there; return what is wrong, or ""."""
+    cache = RedisCache(config)
+    try:
+        async with asyncio.timeout(config.timeout_ms / 1000):
+            await cache._connection().ping()
+    except Exception as error:  # whatever it is, the operator reads it
+        place = _USERINFO.sub("//***@", config.url or "")
+        return f"{place}: {type(error).__name__}: {error or f'no answer within {config.timeout_ms} ms'}"
+    finally:
+        await cache.close()
+    return ""

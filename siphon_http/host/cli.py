@@ -26,9 +26,10 @@ commands:
   run [FILE]      serve what FILE describes (default: siphon.yaml) until Ctrl-C
   check [FILE]    check FILE, the extensions' files and the script; bind nothing
   routes [FILE]   print the routes of the script; bind nothing
+  doctor [FILE]   look at the machine and the configuration, and say what to do
   new NAME        make a folder with both YAML files, a script and its test
 
-options of run, check and routes:
+options of run, check, routes and doctor:
   -v, --verbose           whole tracebacks instead of the script's own lines
   --log-level LEVEL       debug, info, warn or error (default: as in FILE)
   --log-format FORMAT     pretty or json (default: as in FILE)
@@ -143,6 +144,18 @@ def _routes(args: Sequence[str], began: float) -> int:
     return routes(options, sys.stdout)
 
 
+def _doctor(args: Sequence[str], began: float) -> int:
+    parsed = _parser("doctor").parse(args)
+    if parsed.help:
+        return _help()
+    from siphon_http.host.doctor import doctor
+    from siphon_http.host.prepare import Options
+
+    path = Path(parsed.file)
+    file = path / "siphon.yaml" if path.is_dir() else path
+    return doctor(Options(file=file), sys.stdout, file_given=parsed.file != "siphon.yaml")
+
+
 def _new(args: Sequence[str], began: float) -> int:
     parser = _parser("new", settings_file=False)
     parser.add_argument("name", nargs="?")
@@ -166,6 +179,7 @@ COMMANDS: dict[str, Callable[[Sequence[str], float], int]] = {
     "run": _run,
     "check": _check,
     "routes": _routes,
+    "doctor": _doctor,
     "new": _new,
 }
 

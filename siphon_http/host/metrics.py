@@ -25,6 +25,7 @@ __all__ = [
     "MetricsNamespace",
     "as_json",
     "as_text",
+    "everything",
     "processes",
     "summed",
 ]
@@ -217,6 +218,13 @@ def processes(pids: Mapping[str, int]) -> Iterator[Series]:
         memory = float(int(fields[21]) * page)
         yield Series("process_resident_memory_bytes", labels, "Resident memory.", LOCAL, (), (memory,))
         yield Series("process_open_fds", labels, "Open file descriptors.", LOCAL, (), (float(files),))
+
+
+def everything(
+    slots: Mapping[str, memoryview], pids: Mapping[str, int], ended: Iterable[memoryview] = ()
+) -> list[Series]:
+    """Return what all processes counted and what the kernel tells of them, by name: see `summed` and `processes`."""
+    return sorted([*summed(slots, ended), *processes(pids)], key=lambda s: (s.name, s.labels))
 
 
 def as_text(series: Iterable[Series]) -> str:

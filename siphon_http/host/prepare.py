@@ -20,7 +20,7 @@ from siphon_http.host.namespace import Namespaces
 from siphon_http.host.script import Script
 from siphon_http.settings import sorted_problems
 
-__all__ = ["HostContext", "Options", "Part", "Prepared", "prepare"]
+__all__ = ["HostContext", "Options", "Part", "Prepared", "new_context", "prepare"]
 
 logger = logging.getLogger("siphon_http.host")
 
@@ -121,7 +121,7 @@ def prepare(options: Options, warnings: list[str]) -> Prepared:
     )
     options.builtins.configure(options.place, read.config, script.user_traceback)
     parts = tuple(
-        Part(name=name, extension=extension, context=_context(name, read, script, options))
+        Part(name=name, extension=extension, context=new_context(name, read, script, options))
         for name, extension in discovery.found.items()
     )
     namespaces = _namespaces(parts, problems, options.builtins)
@@ -129,7 +129,8 @@ def prepare(options: Options, warnings: list[str]) -> Prepared:
     return Prepared(config=read.config, form=form, parts=parts, script=script)
 
 
-def _context(name: str, read: config.Parsed, script: Script, options: Options) -> HostContext:
+def new_context(name: str, read: config.Parsed, script: Script, options: Options) -> HostContext:
+    """Return what the extension `name` is told."""
     return HostContext(
         name=name,
         config=read.extensions[name],

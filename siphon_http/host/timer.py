@@ -15,7 +15,6 @@ import asyncio
 import functools
 import inspect
 import logging
-import random
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -206,10 +205,12 @@ class TimerNamespace:
                 one.task = loop.create_task(self._repeat(loop, one))
 
     async def _repeat(self, loop: asyncio.AbstractEventLoop, one: _Every) -> None:
+        from random import uniform  # its import costs milliseconds
+
         due = loop.time()
         while True:
             due = max(due + one.seconds, loop.time())  # what was missed while a call ran long is not made up for
-            wait = due - loop.time() + random.uniform(0, one.jitter)
+            wait = due - loop.time() + uniform(0, one.jitter)
             await asyncio.sleep(wait)
             await self._call(f"timer.every {one.name!r}", one.function)
 

@@ -25,6 +25,7 @@ from typing import TextIO
 from siphon_http import __version__
 from siphon_http.errors import HttpError
 from siphon_http.host import log
+from siphon_http.host.admin import State, admin_of_one
 from siphon_http.host.api import Task
 from siphon_http.host.prepare import Options, Part, Prepared, prepare
 
@@ -117,6 +118,7 @@ class Worker:
         self._began = time.monotonic() if began is None else began
         self._leave = leave
         self._signals = Signals(leave)
+        self._state: State = "starting"
         self._form: log.LogFormat = options.log_format or "pretty"
 
     def run(self) -> int:
@@ -158,7 +160,12 @@ class Worker:
         """Bind, start, serve until told to stop, drain; `shutdown` is called for every task, come what may."""
         tasks: list[tuple[Part, Task]] = []
         drained: float | None = None
+        builtins = self._options.builtins
+        admin = admin_of_one(prepared.config, self._options.place.counters, lambda: self._state)
         try:
+            admin.bind()
+            await admin.serve()
+            builtins.start(asyncio.get_running_loop())
             for part in prepared.parts:
                 tasks.append((part, part.extension.task(part.context)))
             for _, task in tasks:
@@ -167,14 +174,19 @@ class Worker:
             if not self._signals.stop.is_set():
                 for _, task in tasks:
                     await task.serve()
+                self._state = "ready"
                 self._announce([task for _, task in tasks])
                 await self._signals.stop.wait()
+                self._state = "draining"
                 began = time.monotonic()
                 seconds = prepared.config.server.drain_secs
                 await asyncio.gather(*(_drain(part.name, task, seconds) for part, task in tasks))
                 drained = time.monotonic() - began
         finally:
+            self._state = "draining"
             clean = [await _shut_down(part.name, task) for part, task in reversed(tasks)]
+            await builtins.stop()
+            admin.close()
         self._say(self._stopped_line(drained))
         return 0 if all(clean) else 1
 

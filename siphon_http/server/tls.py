@@ -11,7 +11,7 @@ from siphon_http import certs
 from siphon_http.config import TlsConfig
 from siphon_http.errors import TlsMaterialError
 
-__all__ = ["Credentials", "check_material", "fingerprint", "server_context"]
+__all__ = ["Credentials", "check_material", "expiry_of", "fingerprint", "server_context"]
 
 log = logging.getLogger("siphon_http.server")
 
@@ -105,3 +105,8 @@ class Credentials:
             return False
         log.info("certificate read again: %s", self._tls.cert_path)
         return True
+
+
+def expiry_of(cert_path: Path) -> float:
+    """Return until when a certificate is valid, seconds since 1970. Raises TlsMaterialError."""
+    return certs.facts_of(cert_path).not_after
