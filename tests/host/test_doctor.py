@@ -45,9 +45,7 @@ def test_an_address_in_use_fails_with_what_to_do(examine):
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        code, text = examine(
-            f"servers: [{{listen: '127.0.0.1:{port}'}}]\n", f"admin: {{listen: '127.0.0.1:{port}'}}\n"
-        )
+        code, text = examine(f"servers: [{{listen: '127.0.0.1:{port}'}}]\n", f"admin: {{listen: '127.0.0.1:{port}'}}\n")
     assert code == 1
     assert f"cannot bind 127.0.0.1:{port}" in text and "-> end that process" in text
     assert "fail  admin.listen" in text
@@ -75,7 +73,7 @@ def test_a_log_that_cannot_be_written_is_a_failure(examine):
 
 
 def test_an_extension_that_is_missing_is_a_warning(examine, tmp_path):
-    code, text = examine(siphon="")
+    code, _ = examine(siphon="")
     assert code == 0
     (tmp_path / "siphon.yaml").write_text("script: {path: routes.py}\nextensions: {fax: fax.yaml}\n")
     out = io.StringIO()
