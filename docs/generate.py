@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from siphon_http import config as http
+from siphon_http.config_access import FIELDS
 from siphon_http.host import config as host
-from siphon_http.settings import REQUIRED, Key, fields_of
+from siphon_http.host import config_admin as admin
+from siphon_http.settings import REQUIRED, Key, Node, fields_of
 
 HERE = Path(__file__).parent
 SCHEMAS: dict[str, type] = {
@@ -36,11 +38,13 @@ SCHEMAS: dict[str, type] = {
     "ScriptConfig": host.ScriptConfig,
     "LogConfig": host.LogConfig,
     "ProcessConfig": host.ServerConfig,
+    "AdminConfig": admin.AdminConfig,
+    "AdminAuth": admin.AdminAuth,
+    "MetricsConfig": admin.MetricsConfig,
+    "PrometheusConfig": admin.PrometheusConfig,
+    "CacheConfig": admin.CacheConfig,
 }
 """Every block of both files; ProcessConfig is `server:` of siphon.yaml."""
-
-LATER = frozenset({"access_log"})
-"""Keys of a listener whose feature this version lacks."""
 
 PLAIN = {
     "siphon.yaml": "script:\n  path: routes.py\nextensions:\n  http: http.yaml\n",
@@ -51,6 +55,7 @@ PLAIN = {
 
 _KEYS = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _NAMES = re.compile(r"(<!-- names: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_FIELDS = re.compile(r"(<!-- fields: access -->\n).*?(<!-- end -->)", re.DOTALL)
 _WRONG = re.compile(
     r"(<!-- wrong: (?P<file>\S+) exit (?P<code>\d) -->\n+```\w+\n(?P<text>.*?)```\n+)```console\n.*?```", re.DOTALL
 )
@@ -59,6 +64,7 @@ _WRONG = re.compile(
 def rendered(page: str) -> str:
     """Return `page` with its generated parts as they should be."""
     page = _KEYS.sub(lambda m: m[1] + table(SCHEMAS[m[2]]) + m[3], page)
+    page = _FIELDS.sub(lambda m: m[1] + fields() + m[2], page)
     page = _NAMES.sub(lambda m: m[1] + names(getattr(host, m[2])) + m[3], page)
     return _WRONG.sub(lambda m: m[1] + f"```console\n{output(m['file'], m['text'], int(m['code']))}```", page)
 
@@ -67,10 +73,15 @@ def table(schema: type) -> str:
     """Return the markdown table of a schema's keys."""
     lines = ["| key | value | default | effect |", "|---|---|---|---|"]
     for key in fields_of(schema):
-        later = " **Not in this version.**" if schema is http.ServerConfig and key.name in LATER else ""
         doc = key.doc[0].upper() + key.doc[1:] if key.doc.split()[0].rstrip(",;").isalpha() else key.doc
-        lines.append(f"| `{key.name}` | {_value(key)} | {_default(key)} | {doc}.{later} |")
+        lines.append(f"| `{key.name}` | {_value(key)} | {_default(key)} | {doc}. |")
     return "\n".join(lines) + "\n"
+
+
+def fields() -> str:
+    """Return the markdown table of what a line of an access log may name."""
+    rows = [f"| `{{{name}}}` | {doc} |" for name, doc in sorted(FIELDS.items())]
+    return "\n".join(["| field | |", "|---|---|", *rows]) + "\n"
 
 
 def names(blocks: Mapping[str, frozenset[str]]) -> str:
@@ -107,17 +118,20 @@ def _kind(kind: Any, key: Key) -> str:
         inner = typing.get_args(kind)[0]
         if inner is str:
             return "list of methods" if key.name == "methods" else "list of domains, IP addresses and networks"
-        words = {http.ServerConfig: "listeners", Path: "paths", int: "whole numbers"}
+        words = {http.ServerConfig: "listeners", admin.CacheConfig: "caches", Path: "paths", int: "whole numbers"}
         return f"list of {words.get(inner, 'IP addresses and networks')}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "mapping of names to blocks" if typing.get_args(kind)[1] is http.ClientConfig else "mapping"
-    if dataclasses.is_dataclass(origin) and origin is not http.Address:
+    if key.name == "access_log":
+        return "`true`, `false`, `json`, `combined` or a line with fields"
+    if dataclasses.is_dataclass(origin) and key.parse is None:
         return "block"
     if key.name == "unix_mode":
         return "octal mode, such as `0660`"
     if origin is str:
         return "URL" if key.parse else "text"
     words = {bool: "`true` or `false`", int: "whole number", float: "number", http.Address: "address"}
+    words |= {admin.Endpoint: "address", Node: "anything"}
     words[Path] = "path of a file" if key.is_file else "path"
     return words.get(origin, "block") + (f" of {key.unit}" if key.unit and origin in {int, float} else "")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from siphon_http import config as http
+from siphon_http import config_access as http_access
 from siphon_http.host import config as host
 from siphon_http.host import config_admin as admin
 from siphon_http.settings import REQUIRED, Key, Node, fields_of
@@ -109,6 +110,8 @@ def value(kind: Any, key: Key) -> list[dict[str, Any]]:
         return [{"type": ["object", "array", "string"]}]
     if dataclasses.is_dataclass(origin) and origin not in SIMPLE and key.parse is None:
         return [block(typing.cast("type", origin))]
+    if origin is http_access.AccessFormat:
+        return [{"enum": [True, False, "json", "combined"]}, {"type": "string", "pattern": r"\{"}]
     if key.parse is not None and origin not in {http.Address, admin.Endpoint}:
         return [{"type": ["string", "integer"] if origin is int else "string"}]
     found = dict(SIMPLE[origin])

@@ -6,6 +6,7 @@ from siphon_http._core.exchange cimport Exchange, Handler
 from siphon_http._core.message cimport Request, Response
 from siphon_http._core.router cimport Router
 from siphon_http._core.traffic cimport Traffic
+from siphon_http.dispatch_routes cimport Entry
 from siphon_http.task cimport Runner
 from siphon_http.threads cimport Job, ThreadPool
 

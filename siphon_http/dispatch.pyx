@@ -12,9 +12,9 @@ import asyncio
 import inspect
 import logging
 
+from siphon_http._core.request_id import run_with_id
 from siphon_http.dispatch_streams import SENT, send_stream
 from siphon_http.dispatch_words import article, name_of, whole_traceback
-from siphon_http._core.request_id import run_with_id
 from siphon_http.errors import HandlerError
 
 from siphon_http._core.clock cimport monotonic
@@ -40,8 +40,9 @@ cdef inline object _context(Request request):
     """Return the context that a handler runs in."""
     context = PyContext_CopyCurrent()
     if request.traced:
-        run_with_id(context, request.identity())
+        run_with_id(context, request.request_id)
     return context
+
 
 @cython.final
 cdef class Dispatcher(Handler):
@@ -291,7 +292,7 @@ cdef class Dispatcher(Handler):
             return 0
         entry = <Entry> request.entry
         (<Entry> entry).counts.failed()
-        extra = {"request_id": request.identity()} if request.traced else None
+        extra = {"request_id": request.request_id} if request.traced else None
         if isinstance(error, HandlerError) and error.__traceback__ is None:
             log.error("%s %s: handler error: %s", request.method, entry.pattern, error, extra=extra)
         else:

@@ -64,5 +64,4 @@ cdef class Request:
     cdef dict _path_params, _query_params, _headers, _cookies, _state  # made when first read; None until then
 
     cdef object field(self, const char* name, Py_ssize_t size)
-    cdef str identity(self)
     cdef list answered(self, Response response)

@@ -115,16 +115,10 @@ cdef class Request:
         """Return the value of one field, `name` in lower case, or None."""
         return find_field(PyBytes_AS_STRING(self.head) + self.fields, self.fields_end - self.fields, name, size)
 
-    cdef str identity(self):
-        """Return its id: the client's, or one that is made now."""
-        if self._id is None:
-            self._id = kept_or_new(self.field(b"x-request-id", 12))
-        return self._id
-
     cdef list answered(self, Response response):
         """Note the status of the answer, and return its fields; with the request's id when it is sent back."""
         self.status = response._status
-        return with_request_id(response.fields, self.identity()) if self.traced else response.fields
+        return with_request_id(response.fields, self.request_id) if self.traced else response.fields
 
     def header(self, name):
         """Return the value of one header field, in any case, or None; repeats joined."""
@@ -199,7 +193,9 @@ cdef class Request:
     @property
     def request_id(self):
         """Id of the request: the client's X-Request-ID when it is 1 to 128 visible ASCII characters, else a new one."""
-        return self.identity()
+        if self._id is None:
+            self._id = kept_or_new(self.field(b"x-request-id", 12))
+        return self._id
 
     @property
     def state(self):
@@ -227,11 +223,7 @@ cdef class Request:
         return self.body().decode(charset_of(self.header("content-type")))
 
     def json(self):
-        """Return the content parsed as JSON (RFC 8259).
-
-        Raises:
-            ValueError: it is not JSON.
-        """
+        """Return the content parsed as JSON (RFC 8259). Raises ValueError when it is not JSON."""
         return _json.loads(self.body())
 
     def stream(self):

@@ -139,8 +139,6 @@ cdef class Http1ServerConnection(Http1Answers):
         if self.queue is not None:
             self.queue.append(data)
             self.queued += len(data)
-            if self.current is not None:
-                self.current.received += len(data)
         elif self.body is not None:
             self.body.feed(data)
         elif self.piece is None:
@@ -424,6 +422,7 @@ cdef class Http1ServerConnection(Http1Answers):
             raise RemoteProtocolError("the client left before its content was complete")
         if self.queue:
             content = (<bytes> self.queue[0]) if len(self.queue) == 1 else b"".join(self.queue)
+            request.received += PyBytes_GET_SIZE(content)
             self.queue.clear()
             self.queued = 0
             self._flow()
@@ -466,18 +465,12 @@ cdef class Http1ServerConnection(Http1Answers):
     cdef int _refuse(self, int status, const char* reason) except -1:
         """Answer what the peer did wrong, and close: the framing of what follows is in doubt."""
         cdef Request request = self.current
-        cdef Response response
         if self.state == Http1State.CLOSED:
             return 0
         if self.answered and request is not None:
             return self.fail(request)
         if request is not None or not self.discards:
-            response = plain_response(status, reason)
-            self._own()
-            self.out.head(status, response.fields if request is None else request.answered(response),
-                          PyBytes_GET_SIZE(<bytes> response.content), HEAD_CLOSE)
-            if request is None or not request.is_head:
-                self.out.add(PyBytes_AS_STRING(<bytes> response.content), PyBytes_GET_SIZE(<bytes> response.content))
+            self._write_refusal(request, plain_response(status, reason))
         self.current = None
         self.sink.refused(status, request)
         if request is not None:

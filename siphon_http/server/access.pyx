@@ -142,7 +142,7 @@ cdef class AccessLog:
         if kind == PART_ROUTE:
             return self._text(None if request.entry is None else request.entry.pattern)
         if kind == PART_REQUEST_ID:
-            return self._text(request.identity())
+            return self._text(request.request_id)
         if kind == PART_USER_AGENT:
             return self._text(request.field(b"user-agent", 10))
         if kind == PART_REFERER:

@@ -184,7 +184,7 @@ cdef class Endpoint:
                 route, where = request.entry.pattern, f" ({request.entry.where})"
             log.warning("slow request: %s %s%s took %.0f ms, status %d", request.method, route, where,
                         nanoseconds / 1e6, request.status or 499,
-                        extra={"request_id": request.identity()} if request.traced else None)
+                        extra={"request_id": request.request_id} if request.traced else None)
         return 0
 
     cdef int _gone(self, AcceptedConnection connection) except -1:
