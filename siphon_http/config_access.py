@@ -34,6 +34,8 @@ FIELDS = {
 }
 """What a format may name, and what it is."""
 
+MOST_PARTS, MOST_HEADERS = 128, 12
+
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _HEADER = re.compile(r"header:([!#$%&'*+.^_`|~0-9A-Za-z-]+)")
 _SECRET = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
@@ -93,7 +95,12 @@ def _text(line: str, name: str) -> AccessFormat:
     rest = line[at:]
     if "{" in rest or "}" in rest:
         raise ValueError("a brace stands alone", "fields are written {status}")
-    return AccessFormat("text", tuple(part for part in (*parts, ("text", rest)) if part[1]), name)
+    whole = tuple(part for part in (*parts, ("text", rest)) if part[1])
+    if len(whole) > MOST_PARTS or len({text for kind, text in whole if kind == "header"}) > MOST_HEADERS:
+        raise ValueError(
+            "the line is too long", f"at most {MOST_PARTS // 2} fields, {MOST_HEADERS} of them header:NAME"
+        )
+    return AccessFormat("text", whole, name)
 
 
 JSON = _json()

@@ -12,7 +12,6 @@ import asyncio
 import inspect
 import logging
 
-from siphon_http._core.request_id import run_with_id
 from siphon_http.dispatch_streams import SENT, send_stream
 from siphon_http.dispatch_words import article, name_of, whole_traceback
 from siphon_http.errors import HandlerError
@@ -20,6 +19,7 @@ from siphon_http.errors import HandlerError
 from siphon_http._core.clock cimport monotonic
 from siphon_http._core.exchange cimport Exchange, Handler
 from siphon_http._core.message cimport Request, Response, answer_405, plain_response
+from siphon_http._core.request_id cimport set_id
 from siphon_http._core.router cimport Leaf, Router
 from siphon_http._core.traffic cimport Traffic
 from siphon_http._core.urldecode cimport canonical_path, is_plain, is_valid_path
@@ -40,7 +40,9 @@ cdef inline object _context(Request request):
     """Return the context that a handler runs in."""
     context = PyContext_CopyCurrent()
     if request.traced:
-        run_with_id(context, request.request_id)
+        PyContext_Enter(context)
+        set_id(request.request_id)
+        PyContext_Exit(context)
     return context
 
 

@@ -46,6 +46,7 @@ def test_every_field_can_be_named(read, name):
         ("[json]", "expected false"),
         ("'{statsu}'", "did you mean {status}?"),
         ("'{x}'", "there is no field {x}"),
+        ("'" + "{status} " * 65 + "'", "at most 64 fields"),
         ("'{status'", "a brace stands alone"),
         ("'}{status}'", "a brace stands alone"),
         ("'{header:authorization}'", "secrets"),

@@ -5,11 +5,13 @@ An id that the client sends (X-Request-ID) is kept when it is fit for a log: 1 t
 request that the running code belongs to: it is set in the context that a handler runs in, on listeners that ask for it.
 """
 
-from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_GET_LENGTH
+from cpython.contextvars cimport PyContextVar_Set
+from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_DecodeLatin1, PyUnicode_GET_LENGTH
 
+import os
 from contextvars import ContextVar
 
-__all__ = ["FIELD", "current_id", "is_request_id", "new_id", "run_with_id"]
+__all__ = ["FIELD", "current_id", "is_request_id", "new_id", "seed"]
 
 FIELD = "x-request-id"
 """Name of the header field, in and out."""
@@ -25,16 +27,54 @@ def current_id():
     return CURRENT.get()
 
 
-def run_with_id(context, str request_id):
-    """Let code that runs in `context` have this id."""
-    context.run(CURRENT.set, request_id)
+cdef int set_id(str request_id) except -1:
+    """Let code that runs in the current context have this id."""
+    PyContextVar_Set(CURRENT, request_id)
+    return 0
 
 
-def new_id():
-    """Return a new id: 32 hexadecimal digits."""
-    from random import getrandbits  # seeded by the system, and again after a fork; its import costs milliseconds
+cdef extern from *:
+    """
+    /* A counter, mixed with 128 random bits of the process. Ids are made on any thread: the counter is atomic. */
+    static unsigned long long siphon_id_seed[2], siphon_id_count;
+    static inline unsigned long long siphon_mixed(unsigned long long z) {
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;    /* splitmix64 */
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+        return z ^ (z >> 31);
+    }
+    static inline void siphon_new_id(unsigned char* out) {
+        static const char hex[] = "0123456789abcdef";
+        unsigned long long n = __atomic_fetch_add(&siphon_id_count, 1, __ATOMIC_RELAXED), word;
+        int half, i;
+        for (half = 0; half < 2; half++) {
+            word = siphon_mixed(siphon_id_seed[half] + n * 0x9e3779b97f4a7c15ULL);
+            for (i = 0; i < 16; i++, word >>= 4) *out++ = hex[word & 15];
+        }
+    }
+    """
+    unsigned long long SEED "siphon_id_seed"[2]
+    void write_id "siphon_new_id"(unsigned char* out) noexcept nogil
 
-    return f"{getrandbits(128):032x}"
+
+def seed(unsigned long long first, unsigned long long second):
+    """Let the process's ids begin at these random bits; called at import and in every child of a fork."""
+    SEED[0] = first
+    SEED[1] = second
+
+
+def _seed_again():
+    seed(int.from_bytes(os.urandom(8), "little"), int.from_bytes(os.urandom(8), "little"))
+
+
+_seed_again()
+os.register_at_fork(after_in_child=_seed_again)
+
+
+cpdef str new_id():
+    """Return a new id: 32 hexadecimal digits. Thread-safe."""
+    cdef unsigned char[32] out
+    write_id(out)
+    return PyUnicode_DecodeLatin1(<const char*> out, 32, NULL)
 
 
 cpdef bint is_request_id(str text):

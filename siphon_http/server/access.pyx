@@ -6,7 +6,9 @@ escaped, so that no line can be forged, and values of secrets in a query are mas
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeASCII
+from cpython.unicode cimport (
+    PyUnicode_1BYTE_DATA, PyUnicode_DecodeASCII, PyUnicode_DecodeLatin1, PyUnicode_GET_LENGTH, PyUnicode_KIND,
+)
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcpy
@@ -16,9 +18,11 @@ import re
 from time import gmtime, strftime
 from urllib.parse import unquote_plus
 
+from siphon_http._core.ascii cimport to_lower
 from siphon_http._core.clock cimport wall_millisecond
 from siphon_http._core.digits cimport write_decimal
 from siphon_http._core.message cimport Request
+from siphon_http._core.request_id cimport is_request_id
 
 __all__ = ["AccessLog", "masked_url"]
 
@@ -43,6 +47,17 @@ PARTS = {
 }
 
 cdef bytes HEX = b"0123456789abcdef"
+cdef bytes PLAIN_BYTES = bytes([0x20 <= c < 0x7f and c != 0x22 and c != 0x5c for c in range(256)])
+cdef const char* PLAIN = PLAIN_BYTES    # 1 for bytes that are written as they are
+
+
+cdef inline bint _is_name(const char* sent, const char* name, Py_ssize_t size) noexcept:
+    """Compare a field's name with one in lower case."""
+    cdef Py_ssize_t i
+    for i in range(size):
+        if to_lower(<unsigned char> sent[i]) != <unsigned char> name[i]:
+            return False
+    return True
 
 
 @cython.final
@@ -54,12 +69,8 @@ cdef class AccessLog:
     """
 
     def __init__(self, parts, *, bint json, bint combined, str listener, emit, call_later):
-        self.texts = []
-        kinds = bytearray()
-        for kind, text in parts:
-            self.texts.append(text.encode("ascii"))
-            kinds.append(PART_TEXT if kind == "text" else PART_HEADER if kind == "header" else PARTS[text])
-        self.kinds = bytes(kinds)
+        self.texts = [text.encode("ascii") for _, text in parts]
+        self._lay_out(parts)
         self.json = json
         self.combined = combined
         self.listener = listener.encode("utf-8")
@@ -70,6 +81,29 @@ cdef class AccessLog:
     def __dealloc__(self):
         free(self.data)
 
+    cdef int _lay_out(self, parts) except -1:
+        """Make the pieces of a line, and note which header fields it has: one pass over a head finds them all."""
+        cdef Piece* piece
+        names = {PART_HOST: b"host", PART_REFERER: b"referer", PART_USER_AGENT: b"user-agent",
+                 PART_REQUEST_ID: b"x-request-id"}
+        self.wanted = []
+        for (kind, text), encoded in zip(parts, self.texts, strict=True):
+            if self.count == MOST_PIECES:
+                raise ValueError(f"a line has at most {MOST_PIECES} parts")
+            piece = &self.pieces[self.count]
+            self.count += 1
+            piece.kind = PART_TEXT if kind == "text" else PART_HEADER if kind == "header" else PARTS[text]
+            piece.text = PyBytes_AS_STRING(encoded)
+            piece.size = PyBytes_GET_SIZE(encoded)
+            name = encoded if piece.kind == PART_HEADER else names.get(piece.kind)
+            if name is not None:
+                if name not in self.wanted:
+                    self.wanted.append(name)
+                piece.place = self.wanted.index(name)
+        if len(self.wanted) > MOST_FIELDS:
+            raise ValueError(f"a line has at most {MOST_FIELDS} header fields")
+        return 0
+
     cdef int note(self, Request request, str client, int status, int64_t nanoseconds) except -1:
         """Add the line of an exchange that is over.
 
@@ -77,14 +111,16 @@ cdef class AccessLog:
         """
         cdef Py_ssize_t i
         cdef Py_ssize_t begin = self.size
-        cdef bytes text
+        cdef Piece* piece
+        if request is not None and self.wanted:
+            self._find(request)
         try:
-            for i in range(PyBytes_GET_SIZE(self.kinds)):
-                text = <bytes> self.texts[i]
-                if self.kinds[i] == PART_TEXT:
-                    self._add(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+            for i in range(self.count):
+                piece = &self.pieces[i]
+                if piece.kind == PART_TEXT:
+                    self._add(piece.text, piece.size)
                 else:
-                    self._value(self.kinds[i], text, request, client, status or 499, nanoseconds)
+                    self._value(piece.kind, piece.place, request, client, status or 499, nanoseconds)
             self._add(b"\n", 1)
         except BaseException:
             self.size = begin
@@ -107,7 +143,56 @@ cdef class AccessLog:
 
     # ---- one value
 
-    cdef int _value(self, int kind, bytes name, Request request, str client, int status, int64_t took) except -1:
+    cdef int _find(self, Request request) except -1:
+        """Find the wanted fields in the head of `request`; of repeated ones the first."""
+        cdef const char* at = PyBytes_AS_STRING(request.head) + request.fields
+        cdef const char* end = PyBytes_AS_STRING(request.head) + request.fields_end
+        cdef const char* stop
+        cdef const char* colon
+        cdef Py_ssize_t size, i
+        cdef bytes name
+        for i in range(len(self.wanted)):
+            self.values[i] = NULL
+        while at < end:
+            stop = <const char*> memchr(at, c"\n", end - at)
+            if stop == NULL:
+                stop = end
+            colon = <const char*> memchr(at, c":", stop - at)
+            if colon != NULL:
+                size = colon - at
+                for i in range(len(self.wanted)):
+                    name = <bytes> self.wanted[i]
+                    if PyBytes_GET_SIZE(name) == size and self.values[i] == NULL \
+                            and _is_name(at, PyBytes_AS_STRING(name), size):
+                        self._note_value(i, colon + 1, stop)
+                        break
+            at = stop + 1
+        return 0
+
+    cdef int _note_value(self, Py_ssize_t i, const char* start, const char* end) except -1:
+        """Note a field's value without the white space around it."""
+        while start < end and (start[0] == c" " or start[0] == c"\t"):
+            start += 1
+        while end > start and (end[-1] == c" " or end[-1] == c"\t" or end[-1] == c"\r"):
+            end -= 1
+        self.values[i] = start
+        self.sizes[i] = end - start
+        return 0
+
+    cdef int _field(self, int place) except -1:
+        """Add the value of a wanted field."""
+        if self.values[place] == NULL or self.sizes[place] == 0:
+            return self._text(None)
+        return self._escaped(self.values[place], self.sizes[place])
+
+    cdef int _id(self, Request request, int place) except -1:
+        """Add the id that the request has: made or kept before, or one of the client's that can be kept."""
+        if request.traced or request._id is not None or self.values[place] != NULL and self.sizes[place] <= 128 \
+                and is_request_id(PyUnicode_DecodeLatin1(self.values[place], self.sizes[place], NULL)):
+            return self._text(request.request_id)
+        return self._text(None)
+
+    cdef int _value(self, int kind, int place, Request request, str client, int status, int64_t took) except -1:
         if kind == PART_STATUS:
             return self._number(status)
         if kind == PART_DURATION:
@@ -127,9 +212,9 @@ cdef class AccessLog:
                 0 if request.content is None else PyBytes_GET_SIZE(request.content)))
         if request is None:
             return self._text(None)
-        return self._of_request(kind, name, request)
+        return self._of_request(kind, place, request)
 
-    cdef int _of_request(self, int kind, bytes name, Request request) except -1:
+    cdef int _of_request(self, int kind, int place, Request request) except -1:
         cdef const char* head = PyBytes_AS_STRING(request.head)
         if kind == PART_METHOD:
             return self._text(request.method)
@@ -142,26 +227,24 @@ cdef class AccessLog:
         if kind == PART_ROUTE:
             return self._text(None if request.entry is None else request.entry.pattern)
         if kind == PART_REQUEST_ID:
-            return self._text(request.request_id)
-        if kind == PART_USER_AGENT:
-            return self._text(request.field(b"user-agent", 10))
-        if kind == PART_REFERER:
-            value = request.field(b"referer", 7)
-            if value is None:
-                return self._text(None)
-            name = value.encode("latin-1", "replace")
-            return self._url(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+            return self._id(request, place)
+        if kind == PART_REFERER and self.values[place] != NULL:
+            return self._url(self.values[place], self.sizes[place])
         if kind == PART_SCHEME:
             return self._text(request.peer.scheme)
-        if kind == PART_HOST:
-            return self._text(request.host)
-        return self._text(request.field(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)))
+        if kind == PART_HOST and request.authority < request.authority_end:
+            return self._escaped(head + request.authority, request.authority_end - request.authority)
+        return self._field(place)
 
     cdef int _text(self, object value) except -1:
         """Add a str, or what stands for nothing."""
         cdef bytes data
-        if value is None or value == "":
+        cdef Py_ssize_t size
+        if value is None or PyUnicode_GET_LENGTH(value) == 0:
             return 0 if self.json else self._add(b"-", 1)
+        if PyUnicode_KIND(value) == 1:
+            size = PyUnicode_GET_LENGTH(value)
+            return self._escaped(<const char*> PyUnicode_1BYTE_DATA(value), size)
         data = (<str> value).encode("latin-1", "backslashreplace")
         return self._escaped(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
@@ -244,7 +327,7 @@ cdef class AccessLog:
         p = self.data + self.size
         for i in range(size):
             c = <unsigned char> text[i]
-            if 0x20 <= c < 0x7f and c != c'"' and c != c"\\":
+            if PLAIN[c]:
                 p[0] = <char> c
                 p += 1
                 continue
