@@ -20,7 +20,7 @@ from siphon_http._core.message import Response
 from siphon_http.testing.asking import Asking
 from siphon_http.testing.http_double import HttpDouble
 from siphon_http.testing.loop_thread import LoopThread
-from siphon_http.testing.memory_host import LogDouble, MemoryHost
+from siphon_http.testing.memory_host import CacheDouble, LogDouble, MemoryHost
 from siphon_http.testing.outbound import Outbound
 from siphon_http.testing.writing import NOTHING, Body, Fields, address_of, written
 
@@ -118,7 +118,7 @@ class HttpTestHarness:
     def __init__(self, config: Mapping[str, Any] | str | Path | None = None, *, timeout: float = 60.0) -> None:
         self._outbound = Outbound()
         self._host = MemoryHost(config, self._outbound)
-        self._thread = LoopThread(self._host.end)
+        self._thread = LoopThread(self._host.finish)
         self._timeout = timeout
         self._end = weakref.finalize(self, _end, self._thread, self._host)
 
@@ -138,9 +138,9 @@ class HttpTestHarness:
         return self._host.log
 
     @property
-    def cache(self) -> Any:
-        """The namespace `siphon.cache`. Raises AttributeError where this host has none."""
-        return self.namespace("cache")
+    def cache(self) -> CacheDouble:
+        """The namespace `siphon.cache`, in memory: `harness.cache.set_data("cnam", {"key": "value"})` makes a cache."""
+        return self._host.cache
 
     def namespace(self, name: str) -> Any:
         """Return what `from siphon import name` gives the script. Raises AttributeError, which says why it does not."""

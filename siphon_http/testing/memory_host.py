@@ -19,6 +19,9 @@ from siphon_http.config import Address, ServerConfig, load_config
 from siphon_http.errors import HttpError, ScriptError
 from siphon_http.extension import HttpExtension, HttpTask
 from siphon_http.host.api import Place
+from siphon_http.host.builtin import Builtins
+from siphon_http.host.cache import CacheNamespace
+from siphon_http.host.config_admin import CacheConfig
 from siphon_http.host.log import LogNamespace
 from siphon_http.host.script import Script
 from siphon_http.server.endpoint import Endpoint, LoopState
@@ -29,7 +32,7 @@ from siphon_http.testing.asking import Asking
 from siphon_http.testing.outbound import HarnessClients, Outbound
 from siphon_http.testing.script_world import ScriptWorld
 
-__all__ = ["LogDouble", "MemoryHost"]
+__all__ = ["CacheDouble", "LogDouble", "MemoryHost"]
 
 NOWHERE = Address(kind="tcp", host="127.0.0.1", port=0, path="", text="127.0.0.1:0")
 DRAIN_SECONDS = 1.0
@@ -54,6 +57,18 @@ class LogDouble(LogNamespace):
         self.messages.append(("warn" if name == "warning" else name, message))
 
 
+class CacheDouble(CacheNamespace):
+    """`siphon.cache`, all in memory; a test says which caches there are, and what is in them."""
+
+    def set_data(self, name: str, data: Mapping[str, str]) -> None:
+        """Have the cache `name` with `data` in it."""
+        self.configure([*self._configs.values(), CacheConfig(name=name)])
+        for key, value in data.items():
+            storing = self.store(name, key, value)
+            with contextlib.suppress(StopIteration):  # in memory there is nothing to wait for
+                storing.send(None)
+
+
 class HarnessScript(Script):
     """A script whose errors are read in a test's report, which has the whole traceback anyway."""
 
@@ -70,12 +85,13 @@ class HarnessContext:
     sync_pool_max = 32
     sync_queue_max = 1024
 
-    def __init__(self, config: Path | Node, script: Script, errors: list[BaseException]) -> None:
+    def __init__(self, config: Path | Node, script: Script, errors: list[BaseException], builtins: Builtins) -> None:
         self.config: Any = config
         self.script = script
         self.errors = errors
         self.worker = Place()
-        self.counters = self.worker.counters
+        self.counters = builtins.counters(self.name)
+        self.metrics = builtins.metrics_of(self.name)
         self.inherited: Mapping[str, Sequence[int]] = {}
 
     def user_traceback(self, error: BaseException) -> str:
@@ -91,13 +107,6 @@ class MemoryHost:
     """
 
     def __init__(self, config: Mapping[str, Any] | str | Path | None, outbound: Outbound) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="siphon-http-harness-")
-        try:
-            self._source = _source(config, Path(self._folder.name))
-            self.config = load_config(self._source)
-        except BaseException:
-            self._folder.cleanup()
-            raise
         self.outbound = outbound
         self.log = LogDouble()
         self.errors: list[BaseException] = []
@@ -107,7 +116,14 @@ class MemoryHost:
         self._task: HttpTask | None = None
         self._state: LoopState | None = None
         self._endpoint: Endpoint | None = None
-        self._make_namespaces()
+        self._folder = tempfile.TemporaryDirectory(prefix="siphon-http-harness-")
+        try:
+            self._source = _source(config, Path(self._folder.name))
+            self.config = load_config(self._source)
+            self._make_namespaces()
+        except BaseException:
+            self._folder.cleanup()
+            raise
 
     def renew(self) -> None:
         """Forget everything but the configuration; what was loaded must have ended."""
@@ -118,11 +134,15 @@ class MemoryHost:
         self._make_namespaces()
 
     def _make_namespaces(self) -> None:
+        self.builtins = Builtins()
+        self.builtins.log = self.log
+        self.builtins.cache = self.cache = CacheDouble()
         self._extension = HttpExtension(transport=lambda name, config: self.outbound)
-        context = HarnessContext(self._source, Script(Path.cwd() / "script.py"), self.errors)
+        script = Script(Path.cwd() / "script.py")
+        context = HarnessContext(self._source, script, self.errors, self.builtins)
         self.http = self._extension.namespace(context)
         self.http.Client = client_class(HarnessClients(self.config.clients, self.outbound))
-        self.world = ScriptWorld({"log": self.log, "http": self.http})
+        self.world = ScriptWorld({**self.builtins.namespaces(), "http": self.http})
 
     # ---- loading
 
@@ -136,6 +156,7 @@ class MemoryHost:
     def load(self, path: Path, include_paths: tuple[Path, ...]) -> None:
         """Execute a script as the process does. Raises ScriptError, whose cause is what the script raised."""
         script = HarnessScript(path, include_paths, keep=self.world.keep)
+        self.builtins.load_begins()
         self._extension.load_begins()
         self.world.load(script)
         try:
@@ -144,7 +165,9 @@ class MemoryHost:
             raise
         except HttpError as error:
             raise ScriptError(script.explain(error)) from error
-        self._context = HarnessContext(self._source, script, self.errors)
+        self._context = HarnessContext(self._source, script, self.errors, self.builtins)
+        self.builtins.timer.explain = self._context.user_traceback
+        self.builtins.load_ends()
 
     # ---- on the loop
 
@@ -160,6 +183,7 @@ class MemoryHost:
                 assert handler is not None  # since it serves
                 self._state = LoopState(asyncio.get_running_loop())
                 self._endpoint = endpoint_for(self._listener(), handler, self._state)
+                self.builtins.timer.start(asyncio.get_running_loop())
 
     def _listener(self) -> ServerConfig:
         """Return the first listener of the configuration, as one that a harness can speak to."""
@@ -209,10 +233,16 @@ class MemoryHost:
             handler.cancel_all()
             await asyncio.sleep(0)
             handler.close()
+            await self.builtins.timer.stop()
         if self._state is not None:
             self._state.close()
         self._task = self._context = self._state = self._endpoint = None
         self.started = False
+
+    async def finish(self) -> None:
+        """Cut off what is left, for good."""
+        await self.end()
+        await self.builtins.stop()
 
     def close(self) -> None:
         """Take away what the script has brought into the interpreter, and the folder of its texts."""

@@ -164,6 +164,28 @@ async def inside(req):
     return http.Response(body="in")
 """
 
+NAMESPACES = """
+from siphon import cache, http, log, metrics, timer
+
+asked = metrics.counter("asked_total", "Questions.")
+
+
+@timer.every(0.01)
+async def tick():
+    log.info("tick")
+
+
+@http.route("/names/{id}")
+async def name(req):
+    asked.inc()
+    timer.set("key", 1, lambda key: log.info(f"once {key}"))
+    found = await cache.fetch("names", req.path_params["id"])
+    stored = await cache.store("names", "last", "x")
+    return http.Response(body=f"{found} {stored} {await cache.fetch('unknown', 'x')}")
+
+
+"""
+
 CALLS_OUT = """
 from siphon import http
 

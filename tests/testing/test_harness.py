@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from siphon_http.errors import ConfigError, ScriptError
+from siphon_http.errors import ConfigError, ScriptError, TlsMaterialError
 from siphon_http.testing import HttpTestHarness
 
-from .scripts import EVERYTHING, HOOKS, MIDDLEWARE
+from .scripts import EVERYTHING, HOOKS, MIDDLEWARE, NAMESPACES
 
 
 @pytest.fixture
@@ -201,6 +201,13 @@ def test_paths_in_a_mapping_begin_in_the_working_directory(tmp_path: Path, monke
         HttpTestHarness({"clients": {"api": {"verify": "ca.pem"}}})
     assert str(tmp_path / "ca.pem") in str(raised.value) or "ca.pem" in str(raised.value)
     assert "siphon-http-harness" not in str(raised.value)
+
+
+def test_certificates_are_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "c.pem").write_text("no certificate")
+    tls = {"cert_path": str(tmp_path / "c.pem"), "key_path": str(tmp_path / "c.pem")}
+    with pytest.raises(TlsMaterialError):
+        HttpTestHarness({"servers": [{"listen": "127.0.0.1:0", "tls": tls}]})
 
 
 def test_a_call_that_takes_too_long_says_which() -> None:
@@ -414,6 +421,28 @@ def test_harnesses_leave_no_descriptors_and_no_threads() -> None:
         del harness
     gc.collect()
     until(lambda: count() == before)
+
+
+def test_cache_timer_and_metrics_are_the_host_s() -> None:
+    with HttpTestHarness() as harness:
+        harness.cache.set_data("names", {"42": "alice"})
+        harness.load_source(NAMESPACES)
+        assert harness.request("GET", "/names/42").text == "alice True None"
+        assert harness.request("GET", "/names/43").text == "None True None"
+        until(lambda: logged(harness, "tick") and logged(harness, "once key"))
+        harness.reset()
+        assert not harness.cache.has_cache("names")
+
+
+def test_timers_end_with_the_script(harness: HttpTestHarness) -> None:
+    harness.load_source(NAMESPACES)
+    harness.request("GET", "/names/1")
+    until(lambda: logged(harness, "tick"))
+    harness.load_source(EVERYTHING)
+    harness.log.clear()
+    harness.request("GET", "/finishes")
+    time.sleep(0.03)
+    assert not logged(harness, "tick")
 
 
 def test_a_namespace_that_this_host_lacks_says_why(harness: HttpTestHarness) -> None:
