@@ -14,9 +14,8 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 
 import warnings
 
-from siphon_http.errors import (
-    ClientError, ConnectTimeout, LocalProtocolError, PoolTimeout, ReadError, ReadTimeout, TotalTimeout, WriteError, WriteTimeout,
-)
+from siphon_http.errors import ClientError, ConnectTimeout, LocalProtocolError, PoolTimeout, ReadError, ReadTimeout
+from siphon_http.errors import TlsError, TotalTimeout, WriteError, WriteTimeout
 
 from siphon_http._core.clock cimport monotonic, precise
 from siphon_http._core.deadlines cimport Deadline
@@ -221,15 +220,18 @@ cdef class Call(AwaitedAnswer):
     cdef int answer_failed(self, int failure, bint unprocessed, str reason) except -1:
         """The exchange has ended without its answer (see Answer)."""
         cdef bint sending = self.upload is not None
+        cdef str refusal = None if self.connection is None else self.connection.refusal
         self.connection = None
         self.exchange = 0
         if self.state != CALL_OPEN and self.state != CALL_STREAMING:
             return 0
         if self.discards:
             return self._go_on()
-        if unprocessed and self.state == CALL_OPEN and not self.replayed and self._is_replayable():
+        if unprocessed and refusal is None and self.state == CALL_OPEN and not self.replayed and self._is_replayable():
             self.replayed = True
             return self._begin_again(0, True)
+        if refusal is not None:
+            return self.failed(TlsError, refusal, False)
         return self.failed(WriteError if sending and self.status == 0 else ReadError, reason, failure == FAILED_CLOSED)
 
     cdef int _judge_head(self) except -1:
@@ -470,15 +472,14 @@ cdef class Call(AwaitedAnswer):
         connecting = state == CALL_WAITING and self.carrier.withdraw(self)
         self._leave_exchange()
         if connecting and self.carrier.settings.connect_timeout <= self.carrier.settings.timeout \
-                and self.request.timeout_ms is None:
-            # Both begin within microseconds of each other, and this one says more.
+                and self.request.timeout_ms is None:    # both began together, and this one says more
             return self.failed(ConnectTimeout, f"no connection within {self.carrier.settings.connect_timeout * 1000:.0f} ms "
                                "(connect_timeout_ms)", False)
         doing = "connecting" if connecting else "waiting for a connection" if state == CALL_WAITING else \
             "waiting to try again" if state == CALL_PAUSED else "reading the answer" if self.status else \
             "waiting for the answer"
-        return self.failed(TotalTimeout, f"no whole answer in {(precise() - self.began) * 1000:.0f} ms (timeout_ms), "
-                           f"{doing}", False)
+        limit = self.carrier.settings.timeout * 1000 if self.request.timeout_ms is None else self.request.timeout_ms
+        return self.failed(TotalTimeout, f"no whole answer in {limit:.0f} ms (timeout_ms), {doing}", False)
 
     # ---- what a Response tells of it
 

@@ -41,12 +41,14 @@ class Connector:
 
     async def connect(self, origin: Origin) -> None:
         """Make a connection to `origin`, and tell it the outcome. Raises nothing but CancelledError."""
+        steps: list[str] = []
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
-                connection = await self._connection(origin)
+                connection = await self._connection(origin, steps)
         except TimeoutError:
             limit = f"{self._settings.connect_timeout * 1000:.0f} ms (connect_timeout_ms)"
-            origin.not_connected(ConnectTimeout, f"no connection to {_place(origin)} within {limit}")
+            reason = f"no connection to {_place(origin)} within {limit}, waiting for {steps[-1]}"
+            origin.not_connected(ConnectTimeout, reason)
         except ClientError as error:
             origin.not_connected(type(error), str(error))
         except asyncio.CancelledError:
@@ -57,25 +59,30 @@ class Connector:
         else:
             origin.connected(connection)
 
-    async def _connection(self, origin: Origin) -> ClientConnection:
+    async def _connection(self, origin: Origin, steps: list[str]) -> ClientConnection:
+        """Return a connection to `origin`; what it waits for is appended to `steps`."""
         began = time.perf_counter()
         proxy = origin.proxy
         host, port = (origin.url.host, origin.url.port) if proxy is None else (proxy.host, proxy.port)
+        through = "" if proxy is None else f"proxy {proxy}: "
         try:
+            steps.append(f"the addresses of {host}")
             addresses = await self._resolver.resolve(host, port)
             resolved = time.perf_counter()
+            steps.append(f"{through}TCP")
             sock = await open_socket(self._loop, addresses)
         except TimeoutError:
             raise
         except OSError as error:
-            through = "" if proxy is None else f"proxy {proxy}: "
             raise ConnectError(f"{through}{error}") from error
         connection: ClientConnection | None = None
         try:
             if proxy is not None and origin.absolute is None:
+                steps.append(f"proxy {proxy} to open a tunnel")
                 await open_tunnel(self._loop, sock, proxy, origin.url.host, origin.url.port)
             reached = time.perf_counter()
             if origin.is_secure:
+                steps.append("the TLS handshake")
                 connection = await self._secured(origin, sock)
             else:
                 connection = ClientConnection(origin, self._settings.http2_prior_knowledge)
@@ -101,7 +108,8 @@ class Connector:
         try:
             context = self._tls.context(http2=True)
         except TlsMaterialError as error:
-            raise TlsError(str(error)) from error
+            reasons = (f"{one.reason}; {one.hint}" if one.hint else one.reason for one in error.problems)
+            raise TlsError("; ".join(reasons)) from error
         secure = SecureClientTransport(self._loop, context, origin.url.host)
         await self._loop.create_connection(lambda: secure, sock=sock)
         try:

@@ -8,7 +8,10 @@ from typing_extensions import disjoint_base
 from siphon_http._core.idle import IdleEntry
 from siphon_http.protocol.answer import ClientProtocol, Link
 
-__all__ = ["ClientConnection", "ConnectionOwner"]
+__all__ = ["ClientConnection", "ConnectionOwner", "unread"]
+
+def unread(fd: int) -> list[bytes]:
+    """Return what a socket has received and nobody has read."""
 
 @disjoint_base
 class ConnectionOwner:
@@ -34,6 +37,10 @@ class ClientConnection(Link, asyncio.Protocol):
     def is_closing(self) -> bool: ...
     @property
     def is_secure(self) -> bool: ...
+    @property
+    def refusal(self) -> str | None: ...
+    @refusal.setter
+    def refusal(self, value: str | None) -> None: ...
     @property
     def dns(self) -> float: ...
     @property

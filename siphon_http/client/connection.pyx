@@ -7,12 +7,13 @@
 cimport cython
 
 import logging
+import os
 
 from siphon_http._core.idle cimport IdleEntry
 from siphon_http.protocol.answer cimport Answer, ClientProtocol, Link
 from siphon_http.protocol.http1_client cimport Http1ClientConnection
 
-__all__ = ["ClientConnection", "ConnectionOwner"]
+__all__ = ["ClientConnection", "ConnectionOwner", "unread"]
 
 log = logging.getLogger("siphon_http.client")
 
@@ -42,6 +43,20 @@ cdef extern from *:
     """
     # Whether the socket has bytes, or an end (only an end, with `ended`), that nobody has read yet.
     bint socket_stirs "siphon_readable"(int fd, bint ended) noexcept nogil
+
+
+def unread(int fd):
+    """Return what a socket has received and nobody has read, 1 MiB at most: also after a reset, the system has it still."""
+    cdef list found = []
+    try:
+        while fd >= 0 and len(found) < 16:
+            data = os.read(fd, 65536)
+            if not data:
+                break
+            found.append(data)
+    except OSError:     # there is no more, or the reset
+        pass
+    return found
 
 
 cdef class ConnectionOwner:
@@ -123,6 +138,9 @@ cdef class ClientConnection(Link):
         cdef ClientProtocol protocol = self.protocol
         if owner is None:
             return
+        if exc is not None and not self.is_closing and not self.is_secure:
+            self.is_closing = True
+            self._read_rest()
         self.is_closing = True
         self.fd = -1
         try:
@@ -209,6 +227,15 @@ cdef class ClientConnection(Link):
         if self.blocked is None:
             self.blocked = []
         self.blocked.append(answer)
+        return 0
+
+    cdef int _read_rest(self) except -1:
+        """A write has failed: pass on what the server had said before, which the transport will not read any more.
+
+        Servers that refuse an upload (413) answer and close, and the reset that follows must not hide the answer.
+        """
+        for data in unread(self.fd):
+            self.data_received(data)
         return 0
 
     cdef int _broken(self) except -1:

@@ -36,4 +36,5 @@ cdef class SecureClientTransport:
     cdef int _flush(self) except -1
     cdef int _fail(self, object error) except -1
     cdef int _say_goodbye(self) except -1
+    cdef int _read_rest(self) except -1
     cdef int _ended(self) except -1

@@ -17,6 +17,7 @@ from siphon_http.errors import TlsError
 
 from siphon_http.client.connection cimport ClientConnection
 
+from siphon_http.client.connection import unread
 from siphon_http.client.tls import describe_failure
 
 __all__ = ["SecureClientTransport"]
@@ -84,6 +85,8 @@ cdef class SecureClientTransport:
         if self.state == HANDSHAKING and not self.handshake.done():
             self.handshake.set_exception(TlsError(
                 f"{self.host}: " + (describe_failure(ssl.SSLEOFError(), self.host) if exc is None else str(exc))))
+        if self.state == OPEN and app is not None and exc is not None and not self.reading:
+            self._read_rest()
         self.state = GONE
         self.app = None
         self.raw = None
@@ -213,6 +216,16 @@ cdef class SecureClientTransport:
             self._flush()   # answers of TLS itself: key updates
         return 0
 
+    cdef int _read_rest(self) except -1:
+        """A write has failed: read the alert, or the answer, that the transport will not read any more."""
+        sock = self.raw.get_extra_info("socket")
+        rest = [] if sock is None else unread(sock.fileno())
+        if rest:
+            self.incoming.write(b"".join(rest))
+            self.paused = False
+            self._read()
+        return 0
+
     cdef int _ended(self) except -1:
         """close_notify: the server will send no more, and expects nothing more."""
         self.app.eof_received()
@@ -243,6 +256,8 @@ cdef class SecureClientTransport:
         self._flush()
         self.state = CLOSING
         if self.app is not None:
+            if isinstance(error, SslError) and "ALERT" in (error.reason or ""):
+                self.app.refusal = f"{self.host}: {describe_failure(error, self.host)}"
             self.app.abort()    # what is under way fails now
         else:
             self.raw.close()
