@@ -25,7 +25,7 @@ from collections import Counter
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.client.backend_tls import KINDS, Certificates
+from tests.client.backend_tls import KINDS, BlockingServer, Certificates
 
 LIMIT = 1 << 20  # of a head
 
@@ -66,11 +66,16 @@ class Talk:
 
     async def next(self) -> bool:
         """Read the next head; say whether there was one."""
+        head = b""
         try:
-            head = await self.reader.readuntil(b"\r\n\r\n")
+            head = await self.reader.readexactly(1)
+            if head == b"\x16":  # a TLS hello
+                await self.send(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
+                return False
+            head += await self.reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError as exc:
-            if exc.partial:
-                self.backend.oddities.append(f"cut head: {exc.partial[:100]!r}")
+            if head:
+                self.backend.oddities.append(f"cut head: {(head + exc.partial)[:100]!r}")
             return False
         first, *lines = head.decode("latin-1")[:-4].split("\r\n")
         method, target, version = first.split(" ")
@@ -271,6 +276,7 @@ class Backend:
         self._thread.join(10)
         for sock in self._closed:
             sock.close()
+        self._mutual.close()
         self.certificates.close()
 
     def url(self, path: str = "", *, kind: str = "plain", host: str = "127.0.0.1") -> str:
@@ -297,6 +303,10 @@ class Backend:
         contexts: dict[str, ssl.SSLContext | None] = {"plain": None, "mute": None, "control": None}
         contexts |= {kind: self.certificates.context(kind) for kind in KINDS}
         contexts |= dict.fromkeys(self.proxy_talk.MODES)
+        mutual = contexts.pop("mtls")
+        assert mutual is not None
+        self._mutual = BlockingServer(mutual)
+        self.ports["mtls"] = self._mutual.port
         for kind, context in contexts.items():
             server = await asyncio.start_server(
                 self._accepter(kind), "127.0.0.1", 0, ssl=context, limit=LIMIT, backlog=1000

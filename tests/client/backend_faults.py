@@ -137,11 +137,12 @@ class Faulty(Good):
         return False
 
     async def do_early(self) -> bool:
-        """/early/413?drain=1: answer before the content has come; then read it, or close."""
-        self._unread = None
-        fields = () if "drain" in self.query else ("connection: close",)
-        await self.answer(b"too large", int(self.path[1]), fields)
-        if "drain" not in self.query:
+        """/early/413?drain=1: answer before the content has come; then read it and go on, or read on and on."""
+        await self.answer(b"too large", int(self.path[1]), () if "drain" in self.query else ("connection: close",))
+        if "drain" in self.query:
+            await self.content()
+            return True
+        if self.writer.can_write_eof():
             self.writer.write_eof()
         while await self.reader.read(65536):
             pass

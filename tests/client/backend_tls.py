@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import socket
 import ssl
 import tempfile
+import threading
 from pathlib import Path
 
 import trustme
@@ -61,3 +63,43 @@ class Certificates:
         if kind == "tls12":
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         return context
+
+
+class BlockingServer:
+    """A server over blocking sockets, a thread for each connection: unlike asyncio's, OpenSSL sends its alerts there.
+
+    It answers every request with its kind, as /echo does.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name="blocking", daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        body = b'{"kind": "mtls"}'
+        with sock:
+            try:
+                secure = self._context.wrap_socket(sock, server_side=True)
+                data = b""
+                while piece := secure.recv(65536):
+                    data += piece
+                    while b"\r\n\r\n" in data:
+                        data = data.partition(b"\r\n\r\n")[2]
+                        secure.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+                secure.close()
+            except OSError:
+                return

@@ -1,0 +1,16 @@
+"""Time-outs: the cases of scripts/client_timeouts.py inside the real program."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.client.black_box import Program, case_names
+
+SCRIPT = "client_timeouts"
+
+pytestmark = [pytest.mark.wire, pytest.mark.timeout(120)]
+
+
+@pytest.mark.parametrize("case", case_names(SCRIPT))
+def test_case(running: Program, case: str) -> None:
+    running.ask(case)
