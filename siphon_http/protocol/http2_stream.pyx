@@ -345,7 +345,7 @@ cdef class Http2Stream(Http2Output):
 
     cdef int _answer(self, Response response) except -1:
         """Send a whole answer, ours or the handler's, and end the exchange."""
-        cdef Py_ssize_t length
+        cdef Py_ssize_t length = 0
         cdef bytes content = answer_content(response, self.request.is_head, &length)
         self.request.sent = 0 if content is None else length
         self.flow._write_head(self, response, length, content is None)

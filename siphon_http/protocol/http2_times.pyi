@@ -1,13 +1,10 @@
 """Types of http2_times.pyx."""
 
-from typing_extensions import disjoint_base
-
 from siphon_http._core.message import Request
 from siphon_http.protocol.http2_hot import Http2Hot
 
 __all__ = ["Http2Times"]
 
-@disjoint_base
 class Http2Times(Http2Hot):
     """A connection whose streams have deadlines."""
 

@@ -14,7 +14,7 @@ import pytest
 from tests.http2_client import PREFACE
 from tests.http2_floods import FLOODS, frame
 
-from .http2_wire import http2
+from .http2_wire import Http2Wire, http2
 from .launch import Server, serving
 from .wire import Wire
 
@@ -75,12 +75,23 @@ def waits(server: Server, listener: str, attacker: Attacker) -> list[float]:
         polite.get("/")
         attacker.start()
         while attacker.is_alive() or len(found) < 20:
-            began = time.monotonic()
-            assert polite.get("/").body == b"ok"
-            found.append(time.monotonic() - began)
-            time.sleep(0.001)
+            found.append(wait_for_one(polite))
         attacker.join()
     return sorted(found)
+
+
+def wait_for_one(polite: Http2Wire) -> float:
+    """Return how long one answer takes, after a moment's pause."""
+    time.sleep(0.001)
+    began = time.monotonic()
+    assert polite.get("/").body == b"ok"
+    return time.monotonic() - began
+
+
+def quiet(server: Server, listener: str) -> float:
+    """Return the longest of some waits without any attack: what the machine itself, and others on it, make it."""
+    with http2(server[listener]) as polite:
+        return max(wait_for_one(polite) for _ in range(30))
 
 
 @pytest.mark.parametrize("listener", ["hot", "h2"])
@@ -89,16 +100,16 @@ def test_a_flood_is_ended_cheaply_and_hurts_nobody_else(server: Server, name: st
     before = server.rss_kib()
     for attempt in range(3):  # the machine may be busy with other things
         attacker = Attacker(server, listener, name)
+        limit = 0.1 + 2 * quiet(server, listener)
         spent = cpu_seconds(server)
         slow = waits(server, listener, attacker)
         spent = cpu_seconds(server) - spent
-        if slow[int(len(slow) * 0.99) - 1] <= 0.1 or attempt == 2:
+        if slow[int(len(slow) * 0.99) - 1] <= limit or attempt == 2:
             break
-    assert slow[int(len(slow) * 0.99) - 1] <= 0.1
+    assert slow[int(len(slow) * 0.99) - 1] <= limit
     code = FLOODS[name].code
     assert set(attacker.codes) <= {code, -1}  # a reset may overtake the GOAWAY
-    limit = 0.3 if code is not None else 1.5
-    assert spent < limit * attacker.attacks
+    assert spent < (0.3 if code is not None else 1.5) * attacker.attacks
     assert server.rss_kib() - before < 16 * 1024
 
 
