@@ -186,9 +186,8 @@ cpdef Url parse_url(str text, object encode_host=None):
 
 cdef int _port(str authority, int default, str text) except -1:
     """Return the port of host[:port]."""
-    cdef str digits
-    host, mark, digits = authority.rpartition(":")
-    if not mark or "]" in digits or digits == "":
+    cdef str digits = authority.rpartition(":")[2]
+    if ":" not in authority or "]" in digits or digits == "":
         return default
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and 1 <= int(digits) <= 65535):
         raise ValueError(f"{_shown(text)}: the port must be a number between 1 and 65535, got {digits[:20]!r}")

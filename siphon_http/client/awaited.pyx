@@ -44,11 +44,11 @@ cdef class AwaitedAnswer(Answer):
     def __next__(self):
         return self.step()
 
-    def send(self, value):
+    def send(self, value, /):
         """Go on: what a coroutine has."""
         return self.step()
 
-    def throw(self, kind, value=None, traceback=None):
+    def throw(self, kind, value=None, traceback=None, /):
         """Give up, and raise: what a coroutine has. The task that awaits it is being cancelled."""
         self.leave()
         if value is None:

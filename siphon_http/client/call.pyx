@@ -50,9 +50,6 @@ cdef class Call(AwaitedAnswer):
         if self.state == CALL_NEW and self.request is not None:
             warnings.warn(f"{self.request!r} was never awaited: nothing was sent", RuntimeWarning, stacklevel=1)
 
-    def __repr__(self):
-        return f"<http.Client call {self.request!r}>"
-
     cdef int start(self) except -1:
         """Check the request, and send it or wait for a connection."""
         cdef double now = monotonic()
@@ -91,7 +88,6 @@ cdef class Call(AwaitedAnswer):
         cdef long exchange
         self.state = CALL_OPEN
         self.connection = connection
-        self.fresh = False
         self.connected = precise()
         if not connection.reported:
             connection.reported = True
@@ -103,6 +99,7 @@ cdef class Call(AwaitedAnswer):
             content = outgoing.body
         else:
             outgoing.consumed = True
+        connection.cork(self.loop)
         exchange = connection.protocol.begin(
             self, outgoing.method, outgoing.url.scheme, outgoing.authority, target, fields, content, outgoing.length)
         if self.connection is not connection or self.state != CALL_OPEN:
@@ -113,8 +110,7 @@ cdef class Call(AwaitedAnswer):
 
             self.upload = self.loop.create_task(send_body(self, outgoing.body))
         if self.phase_due or self.carrier.settings.read_timeout or self.carrier.settings.write_timeout:
-            self.phase_due = 0
-            self.unsent = 0
+            self.phase_due = self.unsent = 0
             self._watch(monotonic())
         return 0
 
@@ -456,6 +452,7 @@ cdef class Call(AwaitedAnswer):
     cdef int expired(self, double now) except -1:
         """Time is over: of the call, or of what it is doing."""
         cdef CallState state = self.state
+        cdef ClientConnection connection = self.connection
         if now < self.due:
             if state == CALL_PAUSED:
                 self._begin_again(0, False)
@@ -471,10 +468,13 @@ cdef class Call(AwaitedAnswer):
             return 0
         connecting = state == CALL_WAITING and self.carrier.withdraw(self)
         self._leave_exchange()
+        # Where both times are over at once, the connect's says more.
         if connecting and self.carrier.settings.connect_timeout <= self.carrier.settings.timeout \
-                and self.request.timeout_ms is None:    # both began together, and this one says more
+                and self.request.timeout_ms is None:
             return self.failed(ConnectTimeout, f"no connection within {self.carrier.settings.connect_timeout * 1000:.0f} ms "
                                "(connect_timeout_ms)", False)
+        if connection is not None:
+            connection.suspect()
         doing = "connecting" if connecting else "waiting for a connection" if state == CALL_WAITING else \
             "waiting to try again" if state == CALL_PAUSED else "reading the answer" if self.status else \
             "waiting for the answer"

@@ -87,7 +87,8 @@ class Connector:
             else:
                 connection = ClientConnection(origin, self._settings.http2_prior_knowledge)
                 await self._loop.create_connection(lambda: connection, sock=sock)
-            connection.set_timings(resolved - began, reached - resolved, time.perf_counter() - reached)
+            secured = time.perf_counter() - reached if origin.is_secure else 0.0
+            connection.set_timings(resolved - began, reached - resolved, secured)
         except TimeoutError:
             raise
         except OSError as error:

@@ -222,6 +222,29 @@ cdef class ClientConnection(Link):
         """Return the bytes that the transport has not sent yet."""
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
+    cdef int cork(self, object loop) except -1:
+        """An exchange is about to begin that others may follow in the same turn of the loop: one write for all."""
+        if self.http1 is None and not self.is_corked:
+            self.is_corked = True
+            self.protocol.cork()
+            loop.call_soon(self.flush)
+        return 0
+
+    def flush(self):
+        """Write what has gathered in this turn of the loop."""
+        self.is_corked = False
+        try:
+            self.protocol.uncork()
+        except Exception:
+            self._broken()
+
+    cdef int suspect(self) except -1:
+        """An answer has not come in time: when that happens twice and nothing at all comes between, the peer is gone."""
+        if not self.is_closing and not self.protocol.check_alive():
+            self.protocol.lost("the server has stopped answering")
+            self.abort()
+        return 0
+
     cdef int wait_for_room(self, Answer answer) except -1:
         """Call `answer.content_wanted` when the transport takes more again."""
         if self.blocked is None:

@@ -52,5 +52,6 @@ cdef class ClientProtocol:
     cdef int resume(self) except -1
     cdef int cork(self) except -1
     cdef int uncork(self) except -1
+    cdef int check_alive(self) except -1
     cdef int room(self) noexcept
     cdef bint is_idle(self) noexcept

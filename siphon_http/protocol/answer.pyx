@@ -210,6 +210,13 @@ cdef class ClientProtocol:
         """Write what has gathered."""
         return 0
 
+    cdef int check_alive(self) except -1:
+        """Ask the peer for a sign of life. Returns 1; or 0 when nothing has come since the call before, which did too.
+
+        At a 0 the peer is gone, or cannot be reached, and the owner aborts. HTTP/1.1 cannot ask, and returns 1.
+        """
+        return 1
+
     cdef int room(self) noexcept:
         """How many exchanges may begin now; 0 for ever once the connection is closing."""
         return 0

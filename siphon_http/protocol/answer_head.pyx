@@ -154,7 +154,7 @@ cdef AnswerResult scan_answer(
     cdef Notes notes
     cdef const char* end = data + size
     cdef const char* line = data
-    cdef const char* stop
+    cdef const char* stop = NULL
     cdef int count = -1
     memset(head, 0, sizeof(AnswerHead))
     memset(&notes, 0, sizeof(Notes))

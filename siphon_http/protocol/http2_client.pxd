@@ -24,10 +24,6 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef bint probed                    # a PING was sent by `check_alive`
     cdef unsigned long probed_at        # `heard` at that time
 
-    # Ask the peer for a sign of life with a PING. Returns 1; or 0 when nothing has come since the call before, which
-    # asked for one too: the peer is gone, or cannot be reached. The owner calls it when it has heard nothing for a time
-    # of its choice, again after as long, and aborts at a 0.
-    cdef int check_alive(self) except -1
     # Whether anything has come since the last PING of `check_alive`, such as its answer.
     cdef bint is_answering(self) noexcept
 

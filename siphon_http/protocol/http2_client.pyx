@@ -128,7 +128,7 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
         return 0
 
     cdef int check_alive(self) except -1:
-        """Ask for a sign of life; see the header file."""
+        """Ask for a sign of life with a PING (see ClientProtocol)."""
         if self.state == CLIENT_CLOSED or not self.is_answering():
             return 0
         self.probed = True

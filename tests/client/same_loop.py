@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import gzip
 import random
+import socket
 import ssl
 import struct
-import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 

@@ -107,7 +107,7 @@ async def test_the_servers_keep_alive_hint_shortens_it() -> None:
 
 
 async def test_a_connection_that_died_while_idle_is_not_used() -> None:
-    async with running() as (backend, api):
+    async with running() as (_backend, api):
         for _ in range(10):
             await api.get("/last")
             await asyncio.sleep(0.01)
@@ -120,7 +120,7 @@ async def test_a_death_that_the_loop_has_not_seen_yet_is_noticed_all_the_same() 
         await api.post("/echo", body=b"1")
         writer = next(iter(backend.open))
         writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-        time.sleep(0.02)  # the loop sees nothing of it  # noqa: ASYNC251
+        time.sleep(0.02)  # the loop sees nothing of it
         assert (await api.post("/echo", body=b"2")).body == b"2"
         assert backend.connections == 2
 
