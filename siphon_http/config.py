@@ -283,7 +283,9 @@ class ServerConfig:
     access_log: AccessFormat | None = optional(
         None, "log each request: json (true), combined, or a line with fields such as {status}", parse=parse_access_log
     )
-    request_id: bool = optional(False, "send each request's id back, and log it with what its handler logs")
+    request_id: bool = optional(
+        False, "send each request's id back, log it, and pass it on with the handler's own calls"
+    )
     slow_request_ms: int | None = optional(None, "a request that takes longer is logged", low=1, high=_DAY_MS)
     proxy_protocol: bool = optional(False, "connections begin with a PROXY header (version 1 or 2)")
     unix_mode: int | None = optional(None, "permissions of a unix socket, octal; none: by umask", parse=_parse_mode)

@@ -22,7 +22,7 @@ cdef enum:
     MOST = 128
 
 
-def current_id():
+cpdef object current_id():
     """Return the id of the request that the running code answers, or None. Cheap; any thread, any task of a handler."""
     return CURRENT.get()
 

@@ -15,6 +15,7 @@ from siphon_http import __version__
 from siphon_http.errors import ClientError
 
 from siphon_http._core.headers cimport check_name, check_value
+from siphon_http._core.request_id cimport current_id
 from siphon_http._core.url cimport Url, add_query, encode_query, is_absolute, parse_url, shown_url
 from siphon_http.client.carrier cimport Settings
 from siphon_http.client.request cimport ClientRequest
@@ -65,10 +66,14 @@ cdef bytes request_fields(object headers, bint is_json, RequestFields* found, li
     """
     cdef list lines
     cdef str key
-    cdef bint accept = False, codings = False, agent = False, kind = False
+    cdef bint accept = False, codings = False, agent = False, kind = False, named = False
+    cdef bytes traced = b""
+    cdef object request_id = current_id()   # of the request that the caller answers, where its listener asks for ids
     found.has_host = found.has_length = False
+    if request_id is not None:
+        traced = _line("x-request-id", request_id)
     if headers is None:
-        return DEFAULTS + JSON if is_json else DEFAULTS
+        return DEFAULTS + JSON + traced if is_json else DEFAULTS + traced if traced else DEFAULTS
     lines = []
     for pair in headers.items() if isinstance(headers, Mapping) else headers:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -90,6 +95,7 @@ cdef bytes request_fields(object headers, bint is_json, RequestFields* found, li
         codings |= key == "accept-encoding" or key == "range"   # a part of coded content cannot be decoded
         agent |= key == "user-agent"
         kind |= key == "content-type"
+        named |= key == "x-request-id"
     if not accept:
         lines.append(ACCEPT)
     if not codings:
@@ -98,6 +104,8 @@ cdef bytes request_fields(object headers, bint is_json, RequestFields* found, li
         lines.append(AGENT)
     if is_json and not kind:
         lines.append(JSON)
+    if traced and not named:
+        lines.append(traced)
     return b"".join(lines)
 
 

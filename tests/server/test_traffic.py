@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 from typing import Any
 
@@ -141,6 +142,34 @@ def test_ids_are_in_the_log_of_a_broken_handler(caplog):
     made.play(lambda: made.ask("GET", "/broken/1", **{"x-request-id": "abc"}))
     [record] = [r for r in caplog.records if "handler error" in r.getMessage()]
     assert record.request_id == "abc"
+
+
+def test_ids_go_out_with_the_calls_of_a_handler():
+    from siphon_http.client.outgoing import serialise_fields
+
+    made, sent = site(request_id=True), []
+
+    @made.route("/calls")
+    async def calls(req: Any) -> Response:
+        sent.extend([serialise_fields(None), serialise_fields({"X-Request-ID": "other"}), serialise_fields({}, True)])
+        return Response(204)
+
+    made.play(lambda: made.ask("GET", "/calls", **{"x-request-id": "abc"}))
+    assert b"x-request-id: abc\r\n" in sent[0] and b"x-request-id: abc\r\n" in sent[2]
+    assert sent[1].count(b"x-request-id") == 1 and b"x-request-id: other\r\n" in sent[1]
+    assert b"x-request-id" not in serialise_fields(None)
+
+
+def test_ids_differ_in_a_child_of_a_fork():
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, new_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 32).decode() != new_id()
+    os.close(read)
+    os.close(write)
 
 
 def test_without_being_asked_for_ids_are_made_only_for_who_reads_them():
