@@ -30,7 +30,7 @@ cdef class Call(AwaitedAnswer):
     cdef object upload                     # Task that sends the pieces of an iterator, or None
     cdef int redirected                    # redirects so far
     cdef int attempt                       # tries so far, from 1, without replays
-    cdef bint replayed                     # was sent again because nothing of it had been processed
+    cdef int replays                       # how often it was sent again because nothing of it had been processed
     cdef bint fresh                        # must go over a connection that nothing has used before
     cdef bint discards                     # content of this answer is nobody's: the request goes on elsewhere
     cdef object following                  # redirect.NextRequest that comes when this answer has ended, or None

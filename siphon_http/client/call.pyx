@@ -28,10 +28,11 @@ from siphon_http.client.carrier cimport Carrier
 from siphon_http.client.connection cimport ClientConnection, ConnectionOwner
 from siphon_http.client.outgoing cimport Outgoing
 from siphon_http.client.request cimport ClientRequest, redirected_request
-from siphon_http.protocol.answer cimport FAILED_CLOSED, LENGTH_WHOLE, Answer
+from siphon_http.protocol.answer cimport FAILED_CLOSED, FAILED_REFUSED, LENGTH_WHOLE, Answer
 
 __all__ = ["Call"]
 
+cdef int REFUSALS = 8           # an HTTP/2 server may refuse a request so often: GOAWAY, REFUSED_STREAM
 cdef Py_ssize_t DISCARD_BYTES = 65536   # content of an answer that nobody wants is read up to this, to keep the connection
 
 @cython.final
@@ -223,9 +224,10 @@ cdef class Call(AwaitedAnswer):
             return 0
         if self.discards:
             return self._go_on()
-        if unprocessed and refusal is None and self.state == CALL_OPEN and not self.replayed and self._is_replayable():
-            self.replayed = True
-            return self._begin_again(0, True)
+        if unprocessed and refusal is None and self.state == CALL_OPEN and self._is_replayable() \
+                and self.replays < (REFUSALS if failure == FAILED_REFUSED else 1):
+            self.replays += 1
+            return self._begin_again(0, failure != FAILED_REFUSED)
         if refusal is not None:
             return self.failed(TlsError, refusal, False)
         return self.failed(WriteError if sending and self.status == 0 else ReadError, reason, failure == FAILED_CLOSED)
@@ -452,7 +454,6 @@ cdef class Call(AwaitedAnswer):
     cdef int expired(self, double now) except -1:
         """Time is over: of the call, or of what it is doing."""
         cdef CallState state = self.state
-        cdef ClientConnection connection = self.connection
         if now < self.due:
             if state == CALL_PAUSED:
                 self._begin_again(0, False)
@@ -473,8 +474,6 @@ cdef class Call(AwaitedAnswer):
                 and self.request.timeout_ms is None:
             return self.failed(ConnectTimeout, f"no connection within {self.carrier.settings.connect_timeout * 1000:.0f} ms "
                                "(connect_timeout_ms)", False)
-        if connection is not None:
-            connection.suspect()
         doing = "connecting" if connecting else "waiting for a connection" if state == CALL_WAITING else \
             "waiting to try again" if state == CALL_PAUSED else "reading the answer" if self.status else \
             "waiting for the answer"

@@ -22,6 +22,8 @@ cdef class ClientConnection(Link):
     cdef Http1ClientConnection http1     # the same, when that is HTTP/1.1; else None
     cdef object transport                # None before connection_made and once gone
     cdef object transport_write          # its bound write
+    cdef object loop                     # of an HTTP/2 connection
+    cdef object watch                    # handle of the timer that looks for signs of life, while exchanges are open; or None
     cdef readonly IdleEntry entry        # its place in a list of idle connections
     cdef list blocked                    # Answers that wait for the transport to take more, or None
     cdef readonly bint is_full           # the transport takes no more for now
@@ -36,7 +38,6 @@ cdef class ClientConnection(Link):
     cdef bint is_usable(self, double now, bint careful) except -1
     cdef Py_ssize_t unsent(self) except -1
     cdef int cork(self, object loop) except -1
-    cdef int suspect(self) except -1
     cdef int wait_for_room(self, Answer answer) except -1
     cdef int _broken(self) except -1
     cdef int _read_rest(self) except -1

@@ -8,6 +8,7 @@ cimport cython
 
 import logging
 import os
+from asyncio import get_running_loop
 
 from siphon_http._core.idle cimport IdleEntry
 from siphon_http.protocol.answer cimport Answer, ClientProtocol, Link
@@ -18,6 +19,7 @@ __all__ = ["ClientConnection", "ConnectionOwner", "unread"]
 log = logging.getLogger("siphon_http.client")
 
 cdef ClientProtocol NOTHING = ClientProtocol()  # of a connection that is gone: it has no room, and nothing is asked of it
+cdef double LOOK_SECONDS = 1.0      # between two looks at an HTTP/2 peer that owes answers
 cdef double FRESH_SECONDS = 0.008   # the loop has looked at an idle socket so recently that we need not
 
 cdef extern from *:
@@ -115,6 +117,7 @@ cdef class ClientConnection(Link):
         if sock is not None:
             self.fd = sock.fileno()
         if self.http1 is None:
+            self.loop = get_running_loop()
             self.protocol.uncork()      # HTTP/2 greets first
 
     def data_received(self, bytes data not None):
@@ -143,12 +146,16 @@ cdef class ClientConnection(Link):
             self._read_rest()
         self.is_closing = True
         self.fd = -1
+        if self.watch is not None:
+            self.watch.cancel()
         try:
             protocol.lost("the server closed the connection" if exc is None else f"the connection broke ({exc})")
         finally:
             self.owner = None
             self.transport = None
             self.transport_write = None
+            self.loop = None
+            self.watch = None
             self.protocol = NOTHING
             self.http1 = None
             self.blocked = None
@@ -177,7 +184,22 @@ cdef class ClientConnection(Link):
         """Send `data` (see Link)."""
         if self.transport_write is not None:
             self.transport_write(data)
+            if self.http1 is None and self.watch is None:
+                self.watch = self.loop.call_later(LOOK_SECONDS, self._look)
         return 0
+
+    def _look(self):
+        """See whether a peer that owes answers is still there: one that has died silently would hold up every call."""
+        self.watch = None
+        if self.is_closing or self.protocol.is_idle():
+            return
+        if self.protocol.check_alive():
+            if self.watch is None:
+                self.watch = self.loop.call_later(LOOK_SECONDS, self._look)
+        else:
+            self.is_closing = True
+            self.protocol.lost(f"the server has given no sign of life for more than {LOOK_SECONDS:.0f} s")
+            self.abort()
 
     cdef int hold(self, bint stop) except -1:
         """Stop reading, or go on (see Link)."""
@@ -237,13 +259,6 @@ cdef class ClientConnection(Link):
             self.protocol.uncork()
         except Exception:
             self._broken()
-
-    cdef int suspect(self) except -1:
-        """An answer has not come in time: when that happens twice and nothing at all comes between, the peer is gone."""
-        if not self.is_closing and not self.protocol.check_alive():
-            self.protocol.lost("the server has stopped answering")
-            self.abort()
-        return 0
 
     cdef int wait_for_room(self, Answer answer) except -1:
         """Call `answer.content_wanted` when the transport takes more again."""

@@ -8,6 +8,7 @@ cdef enum Failure:              # why an exchange ended without its answer
     FAILED_PROTOCOL = 2         # the peer broke a rule of RFC 9112 or 9113
     FAILED_LIMIT = 3            # the answer is larger than a limit of ours
     FAILED_CANCELLED = 4        # the caller left
+    FAILED_REFUSED = 5          # the peer has said that it did nothing of the request: it may be sent again at any time
 
 
 cdef class Answer:
@@ -52,6 +53,6 @@ cdef class ClientProtocol:
     cdef int resume(self) except -1
     cdef int cork(self) except -1
     cdef int uncork(self) except -1
-    cdef int check_alive(self) except -1
+    cdef bint check_alive(self) except -1
     cdef int room(self) noexcept
     cdef bint is_idle(self) noexcept

@@ -210,12 +210,12 @@ cdef class ClientProtocol:
         """Write what has gathered."""
         return 0
 
-    cdef int check_alive(self) except -1:
-        """Ask the peer for a sign of life. Returns 1; or 0 when nothing has come since the call before, which did too.
+    cdef bint check_alive(self) except -1:
+        """Look whether the peer gives signs of life: to be called every second or so while exchanges are open.
 
-        At a 0 the peer is gone, or cannot be reached, and the owner aborts. HTTP/1.1 cannot ask, and returns 1.
+        False: it has been asked for one (HTTP/2: PING) and nothing has come since, so the connection is of no more use.
         """
-        return 1
+        return True
 
     cdef int room(self) noexcept:
         """How many exchanges may begin now; 0 for ever once the connection is closing."""

@@ -21,11 +21,11 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef unsigned long known_at         # ... else: the decoder's `changes` then
     cdef Py_ssize_t max_header_bytes    # limit of an answer's field section, as RFC 9113, 6.5.2 counts
     cdef bint held                      # the owner was asked to stop reading
-    cdef bint probed                    # a PING was sent by `check_alive`
-    cdef unsigned long probed_at        # `heard` at that time
-
-    # Whether anything has come since the last PING of `check_alive`, such as its answer.
-    cdef bint is_answering(self) noexcept
+    cdef unsigned long looked_at        # `heard` at the last `check_alive`
+    cdef unsigned long probed_at        # ... at the last PING that it sent
+    cdef bint probed                    # ... which is not answered
+    cdef int patience                   # calls of it that are let pass after a PING that brought its answer alone
+    cdef int passes                     # ... how many of them are left
 
     cdef Py_ssize_t _parse(self, const char* data, Py_ssize_t size) except -1
     cdef int _hold(self) except -1

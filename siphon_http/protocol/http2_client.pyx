@@ -127,20 +127,28 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
         self.connection._frame_dispatch_table.clear()
         return 0
 
-    cdef int check_alive(self) except -1:
-        """Ask for a sign of life with a PING (see ClientProtocol)."""
-        if self.state == CLIENT_CLOSED or not self.is_answering():
-            return 0
-        self.probed = True
-        self.probed_at = self.heard
-        self.connection.ping(PROBE)
-        self._collect()
-        self._flush(False)
-        return 1
+    cdef bint check_alive(self) except -1:
+        """Send a PING when nothing has come since the call before (see ClientProtocol).
 
-    cdef bint is_answering(self) noexcept:
-        """Whether the peer has sent something since the last PING; see the header file."""
-        return not self.probed or self.heard != self.probed_at
+        While a server takes its time, and answers nothing but that, it is asked less and less often.
+        """
+        cdef bint is_quiet = self.heard == self.looked_at and len(self.streams) > 0
+        self.looked_at = self.heard
+        if self.state == CLIENT_CLOSED or is_quiet and self.probed:
+            return False
+        if not is_quiet:
+            self.patience = min(2 * self.patience, 32) if self.probed and self.heard - self.probed_at == 1 else 1
+            self.passes = self.patience if self.probed else 0
+            self.probed = False
+        elif self.passes:
+            self.passes -= 1
+        else:
+            self.probed = True
+            self.probed_at = self.heard
+            self.connection.ping(PROBE)
+            self._collect()
+            self._flush(False)
+        return True
 
     # ---- input
 

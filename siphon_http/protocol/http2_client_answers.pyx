@@ -13,7 +13,7 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 
 from siphon_http._core.header_block cimport BLOCK_MALFORMED, BLOCK_TOO_LARGE, HeaderBlock
-from siphon_http.protocol.answer cimport FAILED_CLOSED, FAILED_LIMIT, FAILED_PROTOCOL
+from siphon_http.protocol.answer cimport FAILED_CLOSED, FAILED_LIMIT, FAILED_PROTOCOL, FAILED_REFUSED
 from siphon_http.protocol.http2_client_head cimport is_idempotent
 from siphon_http.protocol.http2_client_stream cimport (
     CLIENT_CLOSED, CLIENT_LEAVING, CLIENT_OPEN, ENDED_BY_PEER, ENDED_BY_US, ENDED_WHOLE, ClientStream, Http2ClientFlow,
@@ -167,7 +167,8 @@ cdef class Http2ClientAnswers(Http2ClientFlow):
 
     cdef int _was_reset(self, ClientStream stream, unsigned int code) except -1:
         """The peer has sent RST_STREAM for an open stream."""
-        return self._fail(stream, FAILED_CLOSED, code == REFUSED_STREAM and not stream.headed,
+        cdef bint refused = code == REFUSED_STREAM and not stream.headed
+        return self._fail(stream, FAILED_REFUSED if refused else FAILED_CLOSED, refused,
                           f"the peer reset the stream: {_code_name(code)}", ENDED_BY_PEER)
 
     cdef int _break(self, ClientStream stream, int code, int failure, str reason) except -1:
@@ -185,7 +186,8 @@ cdef class Http2ClientAnswers(Http2ClientFlow):
             self.room_moved = True
         for stream in list(self.streams.values()):
             if stream.id > last:
-                self._fail(stream, FAILED_CLOSED, not stream.headed, reason, ENDED_BY_PEER)
+                self._fail(stream, FAILED_CLOSED if stream.headed else FAILED_REFUSED, not stream.headed, reason,
+                           ENDED_BY_PEER)
         return 0
 
     cdef int _terminate(self, int code, str reason, bint told=False) except -1:

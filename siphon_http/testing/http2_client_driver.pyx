@@ -73,12 +73,8 @@ cdef class Http2ClientDriver:
         self.connection.resume()
 
     def check_alive(self):
-        """Ask for a sign of life."""
-        return bool(self.connection.check_alive())
-
-    def is_answering(self):
-        """Tell whether one has come."""
-        return self.connection.is_answering()
+        """Look for a sign of life."""
+        return self.connection.check_alive()
 
     def skip_to(self, long id):
         """Make `id` the next stream's, as if all below had been used."""

@@ -47,14 +47,14 @@ def find_nginx() -> str:
 
 
 @contextmanager
-def nginx(folder: Path, rules: str, *, tls: bool = False) -> Iterator[int]:
+def nginx(folder: Path, rules: str, *, tls: bool = False, http2: bool = False) -> Iterator[int]:
     """Run nginx with `rules` in its only server; yields its port. Files are served from `folder`/www."""
     program = find_nginx()
     (folder / "www").mkdir(exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    text = CONFIGURATION.format(folder=folder, port=port, rules=rules, tls=" ssl" if tls else "")
+    text = CONFIGURATION.format(folder=folder, port=port, rules=rules, tls=" ssl" * tls + " http2" * http2)
     (folder / "nginx.conf").write_text(text)
     log = folder / "nginx.log"
     with log.open("wb") as errors:

@@ -17,7 +17,7 @@ from siphon_http.testing import Http2ClientDriver
 from tests.protocol.http2_pair import frame, frames
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-CLOSED, PROTOCOL, LIMIT, CANCELLED = 1, 2, 3, 4
+CLOSED, PROTOCOL, LIMIT, CANCELLED, REFUSED = 1, 2, 3, 4, 5
 Fields = Iterable[tuple[str, str]]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from tests.protocol.http2_client_pair import CLOSED, PROTOCOL, Caller, Pair, Wire
+from tests.protocol.http2_client_pair import CLOSED, PROTOCOL, REFUSED, Caller, Pair, Wire
 from tests.protocol.http2_pair import frame
 
 
@@ -40,7 +42,7 @@ def test_a_refused_stream_was_not_processed(method: bytes) -> None:
     wire = Wire()
     caller = wire.begin(method)
     wire.feed(frame(3, 0, 1, number(7)))
-    assert caller.failure == (CLOSED, True)
+    assert caller.failure == (REFUSED, True)
 
 
 def test_a_stream_that_is_refused_after_its_head_may_have_been_processed() -> None:
@@ -101,7 +103,7 @@ def test_goaway_fails_streams_above_the_last_and_the_others_go_on() -> None:
     wire.client.room_seen.clear()
     wire.feed(goaway(1, 0, b"bye"))
     assert first.failure is None
-    assert (second.failure, third.failure) == ((CLOSED, True), (CLOSED, True))
+    assert (second.failure, third.failure) == ((REFUSED, True), (REFUSED, True))
     assert second.reason == "the peer is going away: NO_ERROR"
     assert wire.client.room_seen == [0]
     assert not wire.client.is_closed
@@ -117,7 +119,7 @@ def test_goaway_in_two_steps_lets_those_go_on_that_the_second_allows() -> None:
     assert (first.failure, second.failure) == (None, None)
     assert wire.driver.room() == 0
     wire.feed(goaway(1))
-    assert (first.failure, second.failure) == (None, (CLOSED, True))
+    assert (first.failure, second.failure) == (None, (REFUSED, True))
 
 
 def test_goaway_without_exchanges_closes_at_once() -> None:
@@ -132,7 +134,7 @@ def test_goaway_with_an_error_names_it() -> None:
     wire = Wire()
     caller = wire.begin()
     wire.feed(goaway(0, 11))
-    assert caller.failure == (CLOSED, True)
+    assert caller.failure == (REFUSED, True)
     assert caller.reason == "the peer is going away: ENHANCE_YOUR_CALM"
 
 
@@ -221,26 +223,54 @@ def test_leaving_the_last_exchange_of_a_connection_that_is_shut_down_closes_it()
 # ---- a peer that is gone
 
 
+def pings(wire: Wire) -> list[bytes]:
+    """Take what was written; return the payloads of the PING frames."""
+    return [one[3] for one in wire.client.sent() if one[0] == 6]
+
+
 def test_a_peer_that_does_not_answer_a_ping_is_found_out() -> None:
     wire = Wire()
-    assert wire.driver.is_answering()
+    wire.begin()
+    assert wire.driver.check_alive()  # the peer's SETTINGS have come
+    assert pings(wire) == []
     assert wire.driver.check_alive()
-    ((kind, flags, _, payload),) = wire.client.sent()
-    assert (kind, flags) == (6, 0)
-    assert not wire.driver.is_answering()
+    assert len(pings(wire)) == 1
     assert not wire.driver.check_alive()
     assert wire.client.writes == []
-    wire.feed(frame(6, 1, 0, payload))
-    assert wire.driver.is_answering()
-    assert wire.driver.check_alive()
+
+
+def test_a_peer_that_answers_nothing_but_pings_is_asked_less_and_less() -> None:
+    wire = Wire()
+    wire.begin()
+    asked = []
+    for second in range(200):
+        assert wire.driver.check_alive()
+        for payload in pings(wire):
+            asked.append(second)
+            wire.feed(frame(6, 1, 0, payload))
+    assert asked[0] == 1
+    gaps = [later - sooner for sooner, later in itertools.pairwise(asked)]
+    assert gaps == sorted(gaps)
+    assert gaps[0] <= 4 and gaps[-1] >= 30
 
 
 def test_anything_from_the_peer_is_a_sign_of_life() -> None:
     wire = Wire()
     wire.begin()
-    wire.driver.check_alive()
     wire.head(1)
-    assert wire.driver.check_alive()
+    for _ in range(10):
+        assert wire.driver.check_alive()
+        wire.data(1, b"x")
+    assert pings(wire) == []
+
+
+def test_a_peer_that_owes_nothing_is_not_asked() -> None:
+    wire = Wire()
+    wire.begin()
+    wire.head(1, end=True)
+    for _ in range(10):
+        assert wire.driver.check_alive()
+    assert pings(wire) == []
 
 
 # ---- what a server must not send

@@ -8,7 +8,7 @@ import pytest
 
 from siphon_http._core.message import Request, Response
 from siphon_http.testing import ExchangeDriver
-from tests.protocol.http2_client_pair import CLOSED, Caller, Client
+from tests.protocol.http2_client_pair import REFUSED, Caller, Client
 from tests.protocol.http2_pair import Answer, Owner, always, echo, keep
 
 
@@ -126,7 +126,7 @@ def test_more_exchanges_than_the_server_takes_are_refused_unprocessed() -> None:
     callers = [client.begin() for _ in range(5)]
     owner.connection.receive_data(client.take(), 100.0)
     client.driver.receive_data(b"".join(owner.writes))
-    assert [caller.failure for caller in callers] == [None, None, None, (CLOSED, True), (CLOSED, True)]
+    assert [caller.failure for caller in callers] == [None, None, None, (REFUSED, True), (REFUSED, True)]
     assert both.driver.room() == 3
 
 
