@@ -10,6 +10,10 @@ from siphon_http.client.outgoing cimport Outgoing
 from siphon_http.client.request cimport ClientRequest
 
 
+cdef enum:
+    REFUSALS = 8            # so often may an HTTP/2 server refuse one request: GOAWAY, REFUSED_STREAM
+
+
 @cython.final
 cdef class CallDeadline(Deadline):
     cdef Call owner                        # None once the call has ended

@@ -32,7 +32,6 @@ from siphon_http.protocol.answer cimport FAILED_CLOSED, FAILED_REFUSED, LENGTH_W
 
 __all__ = ["Call"]
 
-cdef int REFUSALS = 8           # an HTTP/2 server may refuse a request so often: GOAWAY, REFUSED_STREAM
 cdef Py_ssize_t DISCARD_BYTES = 65536   # content of an answer that nobody wants is read up to this, to keep the connection
 
 @cython.final
