@@ -1,6 +1,6 @@
 """Write the JSON schemas of siphon.yaml and http.yaml, for editors: from the same dataclasses that check the files.
 
-    python schema/generate.py          rewrite schema/*.schema.json
+    python schema/generate.py          rewrite siphon_http/schema/*.schema.json, which are part of the package
 
 The checker knows more than a schema can say (files that must exist, keys that contradict each other); what a schema
 refuses, the checker refuses too. tests/test_schema.py fails when the files are not what this program would write.
@@ -23,7 +23,7 @@ from siphon_http.host import config as host
 from siphon_http.host import config_admin as admin
 from siphon_http.settings import REQUIRED, Key, Node, fields_of
 
-HERE = Path(__file__).parent
+PLACE = Path(http.__file__).parent / "schema"
 SCHEMAS: dict[str, tuple[type, str]] = {
     "http.schema.json": (http.HttpConfig, "http.yaml of siphon-http: listeners and named clients"),
     "siphon.schema.json": (host.HostConfig, "siphon.yaml: the process, its script and its extensions"),
@@ -130,7 +130,7 @@ def text(name: str) -> str:
 def main() -> None:
     """Rewrite what has changed."""
     for name in SCHEMAS:
-        file = HERE / name
+        file = PLACE / name
         if not file.exists() or file.read_text(encoding="utf-8") != text(name):
             file.write_text(text(name), encoding="utf-8")
             sys.stdout.write(f"{name}: rewritten\n")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import re
+import shutil
 import subprocess
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import jsonschema
 import pytest
 import yaml
 
@@ -28,6 +31,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 LOOK_FOR = re.compile(r"(?P<asks>(?:<!-- .*? -->\n+)*)```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 ASK = re.compile(r"<!-- ask: (?P<method>[A-Z]+) (?P<path>\S+)(?: (?P<body>.*?))? -> (?P<status>\d+) ?(?P<has>.*?) -->")
+NAME = re.compile(r"# ([\w.-]+\.(?:py|yaml))\n")
+SERVED = re.compile(r"<!-- served: (?P<says>.*?) -->")
 SIPHON_KEYS = {"script", "log", "server", "workers", "extensions", "admin", "metrics", "cache"}
 
 
@@ -42,6 +47,17 @@ class Block:
 
     def __str__(self) -> str:
         return self.place
+
+    @property
+    def page(self) -> str:
+        """The name of its page."""
+        return self.place.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """The file that its first line names, or ""."""
+        match = NAME.match(self.text)
+        return match[1] if match else ""
 
     @property
     def is_wrong(self) -> bool:
@@ -67,9 +83,19 @@ def blocks(*languages: str) -> list[Block]:
     return found
 
 
+def projects() -> list[str]:
+    """Return the pages whose named blocks are the files of one folder: those that name a test."""
+    return sorted({b.page for b in blocks("python") if b.name.startswith("test_")})
+
+
+def alone(*languages: str) -> list[Block]:
+    """Return the blocks that are not a file of their page's project."""
+    return [b for b in blocks(*languages) if not (b.name and b.page in projects())]
+
+
 def scripts(asked: bool) -> list[Block]:
     """Return the python blocks that are scripts of siphon: those with questions, or those without."""
-    return [b for b in blocks("python") if not b.is_test and bool(ASK.search(b.comments)) is asked]
+    return [b for b in alone("python") if not b.is_test and bool(ASK.search(b.comments)) is asked]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +148,7 @@ def write_site(folder: Path, siphon: str = "", http: str = "", script: str = "fr
     (folder / "routes.py").write_text(script)
 
 
-@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+@pytest.mark.parametrize("block", alone("yaml"), ids=str)
 def test_a_yaml_block_is_a_file_without_mistakes(block: Block, tmp_path: Path) -> None:
     is_siphon = bool(SIPHON_KEYS & yaml.safe_load(block.text).keys())
     write_site(tmp_path, **{"siphon" if is_siphon else "http": block.text})
@@ -154,28 +180,104 @@ def test_a_script_loads(block: Block, tmp_path: Path) -> None:
 
 
 def test_every_python_block_is_a_script() -> None:
-    """Then one of the two tests above runs it; blocks of tests are run by the next one."""
-    assert [str(b) for b in blocks("python") if "from siphon import" not in b.text and not b.is_test] == []
+    """Then one of the two tests above runs it; blocks of tests, and the files of projects, are run by the next ones."""
+    assert [str(b) for b in alone("python") if "from siphon import" not in b.text and not b.is_test] == []
 
 
-def test_the_tests_of_a_page_pass_with_its_script(tmp_path: Path) -> None:
-    tests = [b for b in blocks("python") if b.is_test]
-    assert {b.place.partition(":")[0] for b in tests} == {"testing.md"}
-    (script,) = (b for b in blocks("python") if b.place.startswith("testing.md") and not b.is_test)
-    (tmp_path / "routes.py").write_text(script.text)
-    for number, block in enumerate(tests):
-        (tmp_path / f"test_{number}.py").write_text(block.text)
+def pytest_in(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the tests of a folder, as a reader would."""
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio"]
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-m", "pytest", *options],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment(),
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
     )
+
+
+def test_the_tests_of_a_page_pass_with_its_script(tmp_path: Path) -> None:
+    tests = [b for b in alone("python") if b.is_test]
+    assert {b.page for b in tests} == {"testing.md"}
+    (script,) = (b for b in blocks("python") if b.page == "testing.md" and not b.is_test)
+    (tmp_path / "routes.py").write_text(script.text)
+    for number, block in enumerate(tests):
+        (tmp_path / f"test_{number}.py").write_text(block.text)
+    done = pytest_in(tmp_path)
     assert done.returncode == 0, done.stdout
+
+
+# ---- projects: pages whose blocks are files, and commands
+
+
+def shell(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> str:
+    """Run commands of a page; return what they printed."""
+    if not all(map(shutil.which, ("bash", "curl", "openssl"))):
+        pytest.skip("the commands of the page need bash, curl and openssl")
+    siphon = (
+        f'python() {{ "{sys.executable}" "$@"; }}\nsiphon-http() {{ python -m siphon_http "$@"; }}\nset -euo pipefail\n'
+    )
+    options = {"cwd": folder, "env": environment(environ), "timeout": 30, "text": True, "capture_output": True}
+    done = subprocess.run(["bash", "-c", siphon + text], check=False, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    return str(done.stdout)
+
+
+def commands(page: str, mark: str) -> str:
+    """Return the commands of a page that have this mark."""
+    return "".join(b.text for b in blocks("sh") if b.page == page and f"<!-- {mark}" in b.comments)
+
+
+def exported(page: str) -> dict[str, str]:
+    """Return the variables that the page tells its reader to export."""
+    return dict(re.findall(r"(?m)^export (\w+)=(\S+)$", "".join(b.text for b in blocks("sh") if b.page == page)))
+
+
+def written(page: str, folder: Path) -> Path:
+    """Run the commands marked `run`, then write the named blocks where these have led; return that folder."""
+    if setup := commands(page, "run"):
+        folder = Path(shell(folder, setup + "\npwd").splitlines()[-1])
+    if not (folder / "siphon.yaml").exists():
+        (folder / "siphon.yaml").write_text("script: {path: routes.py}\nextensions: {http: http.yaml}\n")
+    for block in blocks("python", "yaml"):
+        if block.page == page and block.name:
+            (folder / block.name).write_text(block.text)
+    return folder
+
+
+@pytest.mark.parametrize("page", projects())
+def test_the_files_of_a_page_pass_the_check_and_their_tests(page: str, tmp_path: Path) -> None:
+    folder = written(page, tmp_path)
+    checked = command(folder, "check")
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "siphon.yaml: ok\n", "")
+    done = pytest_in(folder)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("sh") if SERVED.search(b.comments)], ids=str)
+def test_a_command_gets_the_answer_that_the_page_says(block: Block, tmp_path: Path) -> None:
+    folder = written(block.page, tmp_path)
+    with serving(folder, exported(block.page)) as server:
+        text = re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{server.port}", block.text)
+        said = shell(folder, text, exported(block.page))
+    assert said.strip() == SERVED.findall(block.comments)[0]
+
+
+def test_the_schemas_of_the_page_on_editors_accept_its_files(tmp_path: Path) -> None:
+    shell(tmp_path, commands("editors.md", "run"))
+    files = [b for b in blocks("yaml") if b.page == "editors.md"]
+    assert len(files) == 2
+    for block in files:
+        schema = tmp_path / re.findall(r"\$schema=(\S+)", block.text)[0]
+        jsonschema.validate(yaml.safe_load(block.text), json.loads(schema.read_text()))
+
+
+@pytest.mark.parametrize("page", projects())
+def test_commands_of_a_project_run_or_say_why_not(page: str) -> None:
+    marked = re.compile(r"<!-- (?:run|served: .+|shown: .+) -->")
+    assert [str(b) for b in blocks("sh", "console") if b.page == page and not marked.search(b.comments)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

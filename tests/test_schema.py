@@ -12,7 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
+import siphon_http
+
 ROOT = Path(__file__).resolve().parents[1]
+PLACE = Path(siphon_http.__file__).parent / "schema"
 NAMES = ("http.schema.json", "siphon.schema.json")
 
 
@@ -26,14 +29,14 @@ def generate() -> ModuleType:
 
 
 def validator(name: str) -> Any:
-    schema = json.loads((ROOT / "schema" / name).read_text())
+    schema = json.loads((PLACE / name).read_text())
     jsonschema.Draft7Validator.check_schema(schema)
     return jsonschema.Draft7Validator(schema)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_schemas_are_what_the_dataclasses_say(name: str, generate: ModuleType) -> None:
-    assert generate.text(name) == (ROOT / "schema" / name).read_text(), "run: python schema/generate.py"
+    assert generate.text(name) == (PLACE / name).read_text(), "run: python schema/generate.py"
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("examples/**/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.name}")

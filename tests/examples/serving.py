@@ -93,7 +93,7 @@ def serving(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[
                 if "ready in" in line:
                     break
             assert started and "ready in" in started[-1], "the server did not start; its message is in standard error"
-            port = int(re.findall(r"http://127\.0\.0\.1:([0-9]+)", "\n".join(started))[0])
+            port = int(re.findall(r"https?://127\.0\.0\.1:([0-9]+)", "\n".join(started))[0])
             yield Served(process, port, tuple(started))
             process.terminate()
             assert process.wait(15) == 0
