@@ -15,6 +15,7 @@ import traceback
 
 from siphon_http.dispatch_streams import SENT, send_stream
 from siphon_http.errors import HandlerError
+from siphon_http.registry import Era
 
 from siphon_http._core.clock cimport monotonic
 from siphon_http._core.exchange cimport Exchange, Handler
@@ -49,18 +50,22 @@ cdef class Dispatcher(Handler):
         self.runner = Runner(loop, task_mode)
         self.runner.slow = self._slow_step
         self.pool = ThreadPool(loop, sync_pool_max, sync_queue_max)
-        self.format_exception = format_exception or _whole_traceback
+        self.format_exception = format_exception or (lambda error: "".join(traceback.format_exception(error)))
         self.running = set()
         self.slow_said = -SLOW_SAID_EVERY
         self.use(generation)
 
-    def use(self, generation):
-        """Answer by `generation` from the next request on; requests under way keep the one they began with."""
+    def use(self, generation, *, over=None):
+        """Answer by `generation` from the next request on; requests under way keep the one they began with.
+
+        over: called on the loop once the last of those has ended.
+        """
+        cdef object era = Era()
         cdef tuple steps = tuple([Step(middleware) for middleware in generation.middleware])
         cdef Router router = Router()
         methods = {"OPTIONS"}
         for route in generation.routes:
-            entry = Entry(route, steps)
+            entry = Entry(route, steps, era)
             for method in route.methods:
                 router.insert(route.pattern, method, entry, route.where)
                 methods.add(method)
@@ -69,6 +74,9 @@ cdef class Dispatcher(Handler):
         router.freeze()
         self.router = router
         self.allow = ", ".join(sorted(methods)).encode("ascii")
+        if over is not None:
+            self.era.when_over(self.loop, over)
+        self.era = era
 
     # ---- Handler
 
@@ -487,8 +495,3 @@ def _article(value):
     """Name the type of `value` for a message."""
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
-
-
-def _whole_traceback(error):
-    """Format an exception as Python does."""
-    return "".join(traceback.format_exception(error))

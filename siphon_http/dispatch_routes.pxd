@@ -23,6 +23,7 @@ cdef class Entry:
     cdef int timeout_ms               # 0 = the listener's
     cdef bint stream                  # content goes to stream(), not to body()
     cdef bint finishes                # on_disconnect="finish"
+    cdef object era                   # registry.Era of its generation; only held, so that its end can be seen
 
 
 @cython.final

@@ -20,7 +20,8 @@ cdef class Step:
 cdef class Entry:
     """One route, made ready: what a request that matched it needs to know."""
 
-    def __init__(self, route, tuple steps):
+    def __init__(self, route, tuple steps, era):
+        self.era = era
         self.pattern = route.pattern.text
         self.names = route.pattern.names
         self.handler = route.handler
