@@ -180,7 +180,7 @@ class Listener:
                 raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             for sock in self._sockets:
                 sock.listen(BACKLOG)  # uvloop would only log that it cannot, and serve nobody
-                self._servers.append(await create(lambda: self._make(), sock=sock, backlog=BACKLOG))
+                self._servers.append(await create(lambda: self._make(), sock=sock, backlog=BACKLOG))  # noqa: PLW0108
         except OSError as error:
             raise BindError(_explain(self.config, error)) from error
 
