@@ -71,7 +71,7 @@ class Script:
             code = compile(self.path.read_bytes(), str(self.path), "exec", dont_inherit=True)
             exec(code, module.__dict__)  # noqa: S102  the script is the operator's own code
         except BaseException as error:
-            self._note_files()
+            self._note_files(error)
             self.undo()
             if isinstance(error, (Exception, SystemExit)):
                 raise ScriptError(self.explain(error)) from error
@@ -105,8 +105,13 @@ class Script:
         """Return the traceback of `error`, cut to the script's own frames."""
         return user_frames(error, self.dirs)
 
-    def _note_files(self) -> None:
+    def _note_files(self, error: BaseException | None = None) -> None:
+        """Note what the load has read. A module that failed leaves no trace but in its `error`."""
         files = {f for _, module in self._own_modules() for f in _places(module) if not f.endswith(os.sep)}
+        if error is not None:
+            found = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+            found += [error.filename] if isinstance(error, SyntaxError) and error.filename else []
+            files |= {*self.files, *(f for f in found if is_user_file(f, self.dirs))}
         self.files = (str(self.path), *sorted(files - {str(self.path)}))
 
     def _own_modules(self) -> list[tuple[str, ModuleType]]:

@@ -251,6 +251,18 @@ def test_a_load_that_fails_puts_all_modules_back(tmp_path):
     assert script.files == tuple(str(tmp_path / f"{name}.py") for name in ("routes", "helper", "second"))
 
 
+def test_the_files_of_a_failed_load_are_known_although_their_modules_are_gone(tmp_path):
+    (tmp_path / "outer.py").write_text("import inner")
+    (tmp_path / "inner.py").write_text("1 / 0")
+    (tmp_path / "routes.py").write_text("import outer")
+    script = Script(tmp_path / "routes.py")
+    for text in ("1 / 0", "def ("):
+        (tmp_path / "inner.py").write_text(text)
+        with pytest.raises(ScriptError):
+            script.load()
+        assert script.files == tuple(str(tmp_path / f"{name}.py") for name in ("routes", "inner", "outer"))
+
+
 def test_a_load_that_turns_out_useless_is_undone(tmp_path):
     (tmp_path / "helper.py").write_text("")
     (tmp_path / "routes.py").write_text("import helper")
