@@ -28,6 +28,11 @@ _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 BACKLOG = 4096
 """Connections that the kernel may hold for us, as far as it agrees (net.core.somaxconn)."""
+OWN_SOCKETS = True
+"""Whether several processes have a listening socket each, where `reuse_port` does not say; else they share one.
+
+Shared, the process that wakes first takes most of what waits: of 8 connections at once one of two workers got all, of 64
+three quarters. With a socket each the kernel spreads them by a hash of their addresses (benchmarks/load/workers.py)."""
 WATCH_SECONDS = 1.0
 """Between two looks at the files of a certificate."""
 
@@ -42,6 +47,7 @@ class Listener:
     def __init__(self, config: ServerConfig, inherited: Sequence[socket.socket] = (), copies: int = 1) -> None:
         self.config = config
         self.copies = copies
+        self._has_copies = False  # our sockets were bound with SO_REUSEPORT, for each process its own
         self._others: list[list[socket.socket]] = []  # of the processes from the second on
         self.endpoint: Endpoint | None = None
         self._credentials: Credentials | None = None
@@ -93,16 +99,34 @@ class Listener:
             elif address.kind == "unix":
                 self._bind_unix(Path(address.path))
             else:
+                self._has_copies = self._wants_copies()
                 self._bind_tcp(address.host, address.port, self._sockets)
-            while self.config.reuse_port and address.kind == "tcp" and len(self._others) < self.copies - 1:
+            while self._has_copies and len(self._others) < self.copies - 1:
                 self._others.append([])
                 self._bind_tcp(address.host, self.port, self._others[-1])
+            for sock in (sock for sockets in self._others[self.copies - 1 :] for sock in sockets):
+                sock.close()  # of processes that will be no more
+            del self._others[self.copies - 1 :]
         except OSError as error:
             self.close()
             raise BindError(_explain(self.config, error)) from error
         except BaseException:
             self.close()
             raise
+
+    def _wants_copies(self) -> bool:
+        """Whether each process gets sockets of its own. Raises OSError when somebody else has the address."""
+        if self.config.reuse_port is not None or not OWN_SOCKETS or self.copies == 1:
+            return self.config.reuse_port is True
+        # With SO_REUSEPORT alone, a second server would take a part of our clients, and nobody would be told.
+        first: list[socket.socket] = []
+        if self.config.listen.port:
+            try:
+                self._bind_tcp(self.config.listen.host, self.config.listen.port, first)
+            finally:
+                for sock in first:
+                    sock.close()
+        return True
 
     def _bind_tcp(self, host: str, port: int, sockets: list[socket.socket]) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -128,7 +152,7 @@ class Listener:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if self.config.reuse_port:
+            if self._has_copies:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if sock.family == socket.AF_INET6:
                 # [::] takes IPv4 too, as its users expect; a name's addresses are bound one by one.

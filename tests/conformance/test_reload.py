@@ -160,7 +160,7 @@ def test_a_broken_edit_is_said_once_and_the_old_code_serves(make: Make) -> None:
 
 def test_sighup_opens_changes_and_closes_listeners_under_load(make: Make) -> None:
     server = make().start()
-    main = {"listen": "127.0.0.1:%d" % server["plain"][1]}
+    main = {"listen": f"127.0.0.1:{server['plain'][1]}"}
     other = free_port()
     with Steady(server["plain"]).running() as load:
         load.more(20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -72,7 +73,7 @@ def test_all_workers_serve_one_port_and_the_end_is_clean(make: Make, reuse_port:
 @pytest.mark.parametrize("reuse_port", [False, True])
 def test_five_rolling_restarts_under_load_fail_no_request(make: Make, reuse_port: bool) -> None:
     server = ready(make({"reuse_port": reuse_port}))
-    entry = {"listen": "127.0.0.1:%d" % server["plain"][1], "reuse_port": reuse_port}
+    entry = {"listen": f"127.0.0.1:{server['plain'][1]}", "reuse_port": reuse_port}
     generations = []
     with Steady(server["plain"], "/version").running() as load:
         for n in range(5):
@@ -101,6 +102,21 @@ def test_edits_are_live_in_every_worker_and_fail_no_request(make: Make) -> None:
             assert pids_that_answer(server, f"v{n}") <= pids
             load.more(20)
     assert load.failures == [] and set(workers(server)) == pids
+    server.stop()
+
+
+@pytest.mark.timeout(120)
+def test_the_number_of_workers_changes_under_load(make: Make) -> None:
+    server = ready(make())
+    with Steady(server["plain"]).running() as load:
+        for count in (3, 1, 2):
+            text = (server.folder / "siphon.yaml").read_text()
+            (server.folder / "siphon.yaml").write_text(re.sub("workers: .", f"workers: {count}", text))
+            server.signal(signal.SIGHUP)
+            wait_until(lambda count=count: said(server, f"{count} workers replaced"), 20)
+            wait_until(lambda count=count: len(workers(server)) == count)
+            load.more(30)
+    assert load.failures == []
     server.stop()
 
 

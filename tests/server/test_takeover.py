@@ -18,7 +18,7 @@ from siphon_http.dispatch import Dispatcher
 from siphon_http.errors import BindError, TlsMaterialError
 from siphon_http.registry import Registry
 from siphon_http.server.lifecycle import Server
-from tests.stage import Line, on_each_loop, play, tcp, unix, until
+from tests.stage import Line, on_each_loop, play, tcp, unix
 
 
 def free_port() -> int:
@@ -305,14 +305,31 @@ def test_an_adoption_that_fails_takes_nothing() -> None:
     play(scenario)
 
 
-def test_more_processes_get_more_sockets_when_they_are_adopted() -> None:
-    async def scenario() -> None:
-        first = Server([config(0, reuse_port=True)], copies=2)
-        first.bind()
-        second = Server([config(0, reuse_port=True)], copies=4)
-        second.adopt(first)
-        assert len(second.handles) == 4
-        second.close()
-        await until(lambda: True)
+@pytest.mark.parametrize("reuse_port", [True, None])
+def test_there_are_as_many_sockets_as_processes_when_their_number_changes(reuse_port: bool | None) -> None:
+    server = Server([config(0, reuse_port=reuse_port)], copies=2)
+    server.bind()
+    port = server.listeners[0].port
+    for copies in (4, 1, 3):
+        earlier, server = server, Server([config(0, reuse_port=reuse_port)], copies=copies)
+        server.adopt(earlier)
+        assert (len(server.handles), server.listeners[0].port) == (copies, port)
+    server.close()
 
-    play(scenario)
+
+def test_processes_share_a_socket_when_they_are_told_to() -> None:
+    server = Server([config(0, reuse_port=False)], copies=3)
+    server.bind()
+    assert list(server.handles) == ["127.0.0.1:0"]
+    server.close()
+
+
+@pytest.mark.parametrize("theirs", [True, False])
+def test_a_socket_for_each_process_is_no_way_into_the_port_of_another_server(theirs: bool) -> None:
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, theirs)
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        server = Server([config(holder.getsockname()[1])], copies=2)
+        with pytest.raises(BindError, match="Address already in use"):
+            server.bind()
