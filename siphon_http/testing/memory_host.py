@@ -19,7 +19,9 @@ from siphon_http.config import Address, ServerConfig, load_config
 from siphon_http.errors import HttpError, ScriptError
 from siphon_http.extension import HttpExtension, HttpTask
 from siphon_http.host.api import Place
+from siphon_http.host.ledger import Ledger, Ledgers
 from siphon_http.host.log import LogNamespace
+from siphon_http.host.metrics import MetricsNamespace
 from siphon_http.host.script import Script
 from siphon_http.server.endpoint import Endpoint, LoopState
 from siphon_http.server.limits import endpoint_for
@@ -77,6 +79,7 @@ class HarnessContext:
         self.worker = Place()
         self.counters = self.worker.counters
         self.inherited: Mapping[str, Sequence[int]] = {}
+        self.metrics = MetricsNamespace(Ledger(Ledgers(self.counters).of("extension http")))
 
     def user_traceback(self, error: BaseException) -> str:
         """Keep `error`, and return its traceback as the log has it."""
