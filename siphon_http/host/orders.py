@@ -141,6 +141,7 @@ class Leash:
             for order in split_lines(self._buffer):
                 self._pass_on(order)
         self._pass_on({"do": "drain"})
+        self._sock.close()
         time.sleep(self.assignment.drain_secs + FAREWELL_SECS)
         self._leave(1)
 

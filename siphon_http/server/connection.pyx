@@ -199,7 +199,7 @@ cdef class Connection(AcceptedConnection):
         A client between two requests may have sent the next one just now, and was told that it is welcome: it gets a
         moment, and its answer says that the connection ends.
         """
-        if self.phase <= PHASE_IDLE and self.protocol.is_quiet():
+        if self.phase <= PHASE_IDLE and self.protocol.state == Http1State.IDLE and self.protocol.current is None:
             self.protocol.draining = True
             self._enter(PHASE_IDLE, min(self.due, monotonic() + DRAIN_GRACE_SECONDS))
         elif self.phase < PHASE_CLOSING:

@@ -10,7 +10,7 @@ import pytest
 
 from siphon_http.host.orders import Assignment, Leash, send, split_lines
 from siphon_http.host.prepare import processors
-from siphon_http.host.slots import Slots
+from siphon_http.host.slots import SLOT_BYTES, Slots
 from tests.host.test_reload import wait_for_line
 from tests.host.test_worker import ended, wait_for_note
 
@@ -298,12 +298,14 @@ def test_auto_is_what_the_machine_allows():
 
 def pair(**more):
     ours, theirs = socket.socketpair()
-    slot = Slots().take()
+    slots = Slots()
+    slot = slots.take()
     given = Assignment(
         file="a.yaml", verbose=True, log_level="info", log_format=None, index=1, count=2, slot=os.dup(slot.fd),
         inherited={"http": {"x": [os.dup(slot.fd)]}}, drain_secs=0.0, **more
     )  # fmt: skip
     send(ours, given)
+    slots.close()
     return ours, theirs, given
 
 
@@ -313,12 +315,16 @@ def test_an_assignment_arrives_as_it_was_given():
     assert leash.assignment == given
     options = leash.assignment.options()
     assert (str(options.file), options.verbose, options.log_level) == ("a.yaml", True, "info")
-    assert (options.place.index, options.place.count, len(options.place.counters)) == (1, 2, 65_536)
+    assert (options.place.index, options.place.count, len(options.place.counters)) == (1, 2, SLOT_BYTES)
     assert not os.get_inheritable(options.inherited["http"]["x"][0])
     leash.say(**{"is": "ready"})
     assert json.loads(ours.recv(100)) == {"is": "ready"}
     os.close(options.inherited["http"]["x"][0])
     ours.close()
+    deadline = time.monotonic() + 5
+    while leash._sock.fileno() != -1:  # the thread has seen the end
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def test_lines_are_taken_out_of_a_buffer_when_they_are_whole():
