@@ -269,7 +269,10 @@ class ServerConfig:
     max_connections: int | None = optional(
         None, "more open connections are answered 503; none: the limit of open files less 64", low=1, high=10_000_000
     )
-    reuse_port: bool = optional(False, "share the port with other processes (SO_REUSEPORT)")
+    reuse_port: bool | None = optional(
+        None,
+        "SO_REUSEPORT: other servers may share the port; false: workers share one socket; none: they have one each",
+    )
     http1: bool = optional(True, "speak HTTP/1.1")
     http2: bool = optional(True, "speak HTTP/2 (h2 by ALPN; h2c with prior knowledge)")
     max_concurrent_streams: int = optional(128, "open HTTP/2 streams of one connection", low=1, high=100_000)

@@ -23,6 +23,7 @@ cdef class Dispatcher(Handler):
     cdef double slow_said             # when a handler that held the loop was last logged
     cdef object idle_waiter           # callable, called when the last task has ended
     cdef readonly Traffic traffic     # what is counted
+    cdef object era                   # registry.Era of the generation in use
     cdef bint ending                  # handlers were cancelled since the process ends
 
     cdef int _coroutine(self, Exchange exchange, Request request, object coroutine, object context) except -1

@@ -15,6 +15,7 @@ import logging
 from siphon_http.dispatch_streams import SENT, send_stream
 from siphon_http.dispatch_words import article, name_of, whole_traceback
 from siphon_http.errors import HandlerError
+from siphon_http.registry import Era
 
 from siphon_http._core.clock cimport monotonic
 from siphon_http._core.exchange cimport Exchange, Handler
@@ -23,7 +24,7 @@ from siphon_http._core.request_id cimport set_id
 from siphon_http._core.router cimport Leaf, Router
 from siphon_http._core.traffic cimport Traffic
 from siphon_http._core.urldecode cimport canonical_path, is_plain, is_valid_path
-from siphon_http.dispatch_routes cimport KIND_ASYNC, KIND_DIRECT, KIND_THREAD, Entry, Step
+from siphon_http.dispatch_routes cimport KIND_ASYNC, KIND_DIRECT, KIND_THREAD, Entry, Step, build_table
 from siphon_http.dispatch_streams cimport ContentStream, close_unused
 from siphon_http.task cimport Runner
 from siphon_http.threads cimport Job, ThreadPool
@@ -67,22 +68,16 @@ cdef class Dispatcher(Handler):
         self.slow_said = -SLOW_SAID_EVERY
         self.use(generation)
 
-    def use(self, generation):
-        """Answer by `generation` from the next request on; requests under way keep the one they began with."""
-        cdef tuple steps = tuple([Step(middleware) for middleware in generation.middleware])
-        cdef Router router = Router()
-        methods = {"OPTIONS"}
-        for route in generation.routes:
-            entry = Entry(route, steps)
-            (<Entry> entry).counts = self.traffic.route(route.pattern.text)
-            for method in route.methods:
-                router.insert(route.pattern, method, entry, route.where)
-                methods.add(method)
-        if "GET" in methods:
-            methods.add("HEAD")
-        router.freeze()
-        self.router = router
-        self.allow = ", ".join(sorted(methods)).encode("ascii")
+    def use(self, generation, *, over=None):
+        """Answer by `generation` from the next request on; requests under way keep the one they began with.
+
+        over: called on the loop once the last of those has ended.
+        """
+        cdef object era = Era()
+        self.router, self.allow = build_table(generation, self.traffic, era)
+        if over is not None:
+            self.era.when_over(self.loop, over)
+        self.era = era
 
     # ---- Handler
 

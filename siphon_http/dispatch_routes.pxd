@@ -2,7 +2,7 @@
 
 cimport cython
 
-from siphon_http._core.traffic cimport RouteCounts
+from siphon_http._core.traffic cimport RouteCounts, Traffic
 
 
 cdef enum Kind:
@@ -26,6 +26,7 @@ cdef class Entry:
     cdef bint stream                  # content goes to stream(), not to body()
     cdef bint finishes                # on_disconnect="finish"
     cdef RouteCounts counts           # numbers of its pattern
+    cdef object era                   # registry.Era of its generation; only held, so that its end can be seen
 
 
 @cython.final
@@ -34,3 +35,6 @@ cdef class Step:
     cdef bint wraps                   # takes (req, call_next)
     cdef bint blocking                # runs on a thread
     cdef str where                    # file:line of the function
+
+
+cdef tuple build_table(object generation, Traffic traffic, object era)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, final
 
-from siphon_http.registry import Middleware, Route
+from siphon_http.registry import Era, Middleware, Route
 
 __all__ = ["Entry", "Step"]
 
@@ -25,4 +25,4 @@ class Entry:
     def handler(self) -> Callable[..., Any]: ...
     @property
     def where(self) -> str: ...
-    def __init__(self, route: Route, steps: tuple[Step, ...]) -> None: ...
+    def __init__(self, route: Route, steps: tuple[Step, ...], era: Era) -> None: ...

@@ -176,8 +176,6 @@ class HttpExtension:
 
     def __init__(self, transport: TransportFactory = pooled_transport) -> None:
         self._namespace: HttpNamespace | None = None
-        self._traffic: Traffic | None = None  # one for the process: connections outlive a load of the script
-        self._counted: memoryview | None = None
         self._config = HttpConfig()
         self._generation = Generation()
         self._transport = transport
@@ -188,14 +186,16 @@ class HttpExtension:
         warnings: list[str] = []
         source: Any = context.config
         self._config = load_config(source, warnings=warnings, check_material=_check_material)
-        for text in warnings:
-            log.warning("%s", text)
+        if context.worker.is_first:
+            for text in warnings:
+                log.warning("%s", text)
         self._clients = Clients(self._config.clients, self._transport)
         self._namespace = HttpNamespace(self._clients)
         return self._namespace
 
     def load_begins(self) -> None:
         """Start a new generation."""
+        self._clients.load_begins()
         if self._namespace is not None:
             self._namespace._begin()
 
@@ -206,10 +206,7 @@ class HttpExtension:
 
     def task(self, context: Context) -> HttpTask:
         """Return what serves the routes that the script registered."""
-        if self._traffic is None or self._counted is not context.counters:
-            self._counted = context.counters
-            self._traffic = Traffic(Counters(context.counters))
-        return HttpTask(self._config, self._generation, context, self._clients, self._traffic)
+        return HttpTask(self._config, self._generation, context, self._clients)
 
     def doctor(self, context: Context) -> Sequence[Finding]:
         """Look at addresses, certificates, and names of clients."""
@@ -243,7 +240,7 @@ def _check_material(cert: Path | None, key: Path | None, ca: Path | None, names:
 
 
 class HttpTask:
-    """What runs for the http extension on one loop; see `host.api.Task`."""
+    """What runs for the http extension on one loop; see `host.api.Task`, `SharedTask` and `SuccessorTask`."""
 
     def __init__(
         self,
@@ -251,7 +248,6 @@ class HttpTask:
         generation: Generation,
         context: Context,
         clients: Clients | None = None,
-        traffic: Traffic | None = None,
     ) -> None:
         self._config = config
         self._generation = generation
@@ -259,8 +255,12 @@ class HttpTask:
         self._clients = clients
         self._server: Server | None = None
         self._dispatcher: Dispatcher | None = None
+        self._voice: _Voice | None = None
         self._startup_began = False
-        self._traffic = traffic or Traffic()
+        self._traffic: Traffic | None = None  # one for the process: connections outlive a load of the script
+        self._earlier: HttpTask | None = None
+        self._over = asyncio.Event()
+        self._inline: list[Transport] = []  # of the script's own clients, once another task has followed
 
     @property
     def handler(self) -> Dispatcher | None:
@@ -269,8 +269,37 @@ class HttpTask:
 
     def bind(self) -> None:
         """Bind every listener without listening. Raises BindError."""
-        self._server = Server(self._config.servers)
+        self._server = Server(self._config.servers, self._context.inherited, copies=self._copies)
         self._server.bind()
+
+    @property
+    def _copies(self) -> int:
+        """How many processes need sockets of their own."""
+        return self._context.worker.count if self._context.worker.index == -1 else 1
+
+    @property
+    def handles(self) -> Mapping[str, Sequence[int]]:
+        """The descriptors of what is bound."""
+        return {} if self._server is None else self._server.handles
+
+    @property
+    def served(self) -> int:
+        """Requests that the listeners of this task have seen."""
+        listeners = () if self._server is None else self._server.listeners
+        return sum(one.endpoint.requests for one in listeners if one.endpoint is not None)
+
+    def adopt(self, earlier: HttpTask) -> None:
+        """Bind, but for what `earlier` has bound, which is taken. Raises BindError."""
+        if self._server is None:
+            self._server = Server(self._config.servers, copies=self._copies)
+        self._server.adopt(earlier._server or Server(()))
+
+    def follow(self, earlier: HttpTask) -> None:
+        """Bind what `earlier` has not bound. Raises BindError, TlsMaterialError."""
+        self._earlier = earlier
+        if earlier._server is not None:
+            self._server = Server(self._config.servers)
+            self._server.follow(earlier._server)
 
     async def startup(self) -> None:
         """Run the script's start-up hooks in order. Raises ScriptError with `startup_errors: abort`."""
@@ -285,18 +314,53 @@ class HttpTask:
                 raise ScriptError(f"on_startup hook {_label(hook)} raised {error!r}; see the log") from error
 
     async def serve(self) -> None:
-        """Listen and accept."""
-        loop = asyncio.get_running_loop()
+        """Listen and accept; after `follow`, take over what the earlier task has."""
+        if self._earlier is not None and self._earlier._dispatcher is not None:
+            await self._succeed(self._earlier, self._earlier._dispatcher)
+            return
+        self._voice = _Voice(self._context)
+        self._traffic = Traffic(Counters(self._context.counters))
         self._dispatcher = Dispatcher(
             self._generation,
-            loop,
+            asyncio.get_running_loop(),
             sync_pool_max=self._context.sync_pool_max,
             sync_queue_max=self._context.sync_queue_max,
-            format_exception=self._context.user_traceback,
+            format_exception=self._voice,
             traffic=self._traffic,
         )
         if self._server is not None:
             await self._server.serve(self._dispatcher, self._traffic)
+
+    async def _succeed(self, earlier: HttpTask, dispatcher: Dispatcher) -> None:
+        if self._server is not None:
+            await self._server.serve(dispatcher, earlier._traffic)
+        # No await from here on: limits, routes and middleware change between two requests.
+        dispatcher.use(self._generation, over=earlier._over.set)
+        dispatcher.pool.resize(self._context.sync_pool_max, self._context.sync_queue_max)
+        self._dispatcher, earlier._dispatcher = dispatcher, None
+        self._voice, earlier._voice = earlier._voice, None
+        self._traffic = earlier._traffic
+        if self._voice is not None:
+            self._voice.context = self._context
+        if self._clients is not None and earlier._clients is self._clients:
+            # The same configuration: pools of names go on. Another one has pools of its own.
+            earlier._clients, earlier._inline = None, self._clients.take_earlier()
+        self._earlier = None
+
+    async def retire(self, seconds: float) -> None:
+        """Wait for what began under this task, run its shutdown hooks, close the listeners that are no more."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        if self._server is not None and self._server.listeners:
+            await self._server.drain(seconds)
+        try:
+            async with asyncio.timeout_at(until):
+                await self._over.wait()
+        except TimeoutError:
+            log.warning(
+                "reload: requests of the old script had not ended after %g s, its shutdown hooks run now", seconds
+            )
+        await self.shutdown()
 
     def describe(self) -> Sequence[str]:
         """Return a line for each listener, one to try, and the counts."""
@@ -339,12 +403,24 @@ class HttpTask:
                 self._server.close()
             if self._dispatcher is not None:
                 self._dispatcher.close()
-            if self._clients is not None:
+            for transport in self._inline:
+                await transport.close()
+            if self._clients is not None and (self._earlier is None or self._earlier._clients is not self._clients):
                 await self._clients.close()
 
     def _say_failed(self, kind: str, hook: Hook, error: BaseException, follows: str) -> None:
         text = self._context.user_traceback(error).rstrip()
         log.error("%s hook %s failed, %s\n%s", kind, _label(hook), follows, text)
+
+
+class _Voice:
+    """Formats exceptions for the log as the host wants it; the context changes when a task follows another."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def __call__(self, error: BaseException) -> str:
+        return self.context.user_traceback(error)
 
 
 async def _run_hook(kind: str, hook: Hook) -> BaseException | None:
@@ -387,5 +463,5 @@ def _curl(url: str, config: Any, path: str) -> str:
     return f"curl {asks}{insecure}{shlex.quote(url + path)}"
 
 
-extension = HttpExtension()
-"""The entry point `siphon.extensions: http`."""
+extension = HttpExtension
+"""The entry point `siphon.extensions: http`: a class, so that the configuration can be read again."""

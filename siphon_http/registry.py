@@ -5,15 +5,19 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from siphon_http._core.pattern import Pattern, parse_pattern
 from siphon_http._core.router import Router
 from siphon_http.errors import RouteError
 
-__all__ = ["Generation", "Hook", "Middleware", "Registry", "Route", "where_is"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Era", "Generation", "Hook", "Middleware", "Registry", "Route", "where_is"]
 
 OnDisconnect = Literal["cancel", "finish"]
 
@@ -65,6 +69,21 @@ class Generation:
     middleware: tuple[Middleware, ...] = ()
     startup: tuple[Hook, ...] = ()
     shutdown: tuple[Hook, ...] = ()
+
+
+class Era:
+    """The time in which a generation answers: held by all that does, so that its end can be seen, at no cost before."""
+
+    __slots__ = ("__weakref__",)
+
+    def when_over(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+        """Call `callback()` on `loop` once nobody holds this any more, on whatever thread that happens."""
+        weakref.finalize(self, _call_soon, loop, callback).atexit = False
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(callback)
 
 
 def where_is(function: Callable[..., Any]) -> str:

@@ -97,6 +97,11 @@ cdef class ThreadPool:
             job.cancel()
             raise
 
+    def resize(self, int most, int queue_max):
+        """Change the limits; threads that are too many now stay."""
+        self.most = max(1, most)
+        self.queue_max = queue_max
+
     def when_idle(self, callback):
         """Call `callback()` once no job waits or runs: now, or when the last one ends. One callback at a time."""
         if self.waiting:

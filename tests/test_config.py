@@ -38,7 +38,7 @@ def test_the_defaults_of_a_listener_are_the_documented_ones(http: HttpYaml) -> N
         "max_header_bytes": 65_536,
         "max_headers": 128,
         "max_connections": None,
-        "reuse_port": False,
+        "reuse_port": None,
         "http1": True,
         "http2": True,
         "max_concurrent_streams": 128,

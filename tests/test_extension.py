@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from siphon_http import errors
 from siphon_http._core.message import Request, Response
 from siphon_http.errors import BindError, ConfigError, RouteError, ScriptError
 from siphon_http.extension import HttpExtension, HttpNamespace, HttpTask
-from siphon_http.host.api import Extension, Task
+from siphon_http.host.api import Extension, Place, Task
 from tests.stage import Line, play, until
 
 
@@ -28,6 +28,8 @@ class Context:
     sync_pool_max = 4
     sync_queue_max = 16
     counters = None
+    worker = Place()
+    inherited: Mapping[str, Sequence[int]] = {}
 
     def __init__(self, config: Path) -> None:
         self.config = config

@@ -48,6 +48,7 @@ class Clients:
         self._factory = factory
         self._named: dict[str, Transport] = {}
         self._inline: list[Transport] = []
+        self._earlier = 0  # how many of them an earlier load of the script has made
 
     def named(self, name: str) -> tuple[ClientConfig, Transport]:
         """Return configuration and transport of a named client. Raises ClientError for a name that is not known."""
@@ -68,6 +69,16 @@ class Clients:
     async def close_inline(self, transport: Transport) -> None:
         """Close the transport of one inline client."""
         await transport.close()
+
+    def load_begins(self) -> None:
+        """A load of the script begins: inline clients that there are belong to an earlier one."""
+        self._earlier = len(self._inline)
+
+    def take_earlier(self) -> list[Transport]:
+        """The load has succeeded: return the transports of earlier inline clients, to be closed by the caller."""
+        taken, self._inline = self._inline[: self._earlier], self._inline[self._earlier :]
+        self._earlier = 0
+        return taken
 
     async def close(self) -> None:
         """Close every transport; handles that are left open new connections if they are used again."""

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-__all__ = ["Context", "Examined", "Extension", "Finding", "LogsFields", "Metrics", "Place", "Task"]
+__all__ = [
+    "Context",
+    "Examined",
+    "Extension",
+    "Finding",
+    "LogsFields",
+    "Metrics",
+    "Place",
+    "SharedTask",
+    "SuccessorTask",
+    "Task",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,6 +110,11 @@ class Context(Protocol):
         """The extension's own numbers, for those that do not write `counters` themselves. The same at every load."""
         ...
 
+    @property
+    def inherited(self) -> Mapping[str, Sequence[int]]:
+        """Descriptors of sockets that another process has bound for this one; see `SharedTask`. Empty: bind them."""
+        ...
+
     def user_traceback(self, error: BaseException) -> str:
         """Return the traceback of `error` for the log, cut to frames of the script and its helpers. Thread-safe."""
         ...
@@ -157,6 +173,35 @@ class LogsFields(Protocol):
 
 
 @runtime_checkable
+class SharedTask(Task, Protocol):
+    """A Task whose sockets several processes can share: a supervisor binds, its workers serve. Optional.
+
+    Without it each worker binds for itself.
+    """
+
+    @property
+    def handles(self) -> Mapping[str, Sequence[int]]:
+        """The descriptors of what `bind` has bound, by names of the extension's choice.
+
+        Workers are started with the same configuration, and find these names and descriptors in `Context.inherited`. A
+        name `x@0`, `x@1` ... is for the worker of that index alone, as `x`.
+        """
+        ...
+
+    @property
+    def served(self) -> int:
+        """How much work was done so far (requests, messages): for `worker_max_requests`. Asked in the worker."""
+        ...
+
+    def adopt(self, earlier: Any) -> None:
+        """Bind, but for what `earlier`, a bound task of the same class, has: that is taken from it. Raises BindError.
+
+        In the place of `bind`, in a supervisor, for a changed configuration; `earlier.adopt(self)` takes it back.
+        """
+        ...
+
+
+@runtime_checkable
 class Examined(Protocol):
     """What an extension may have beside: checks for `siphon-http doctor`."""
 
@@ -179,8 +224,36 @@ class Finding:
 
 
 @runtime_checkable
+class SuccessorTask(Task, Protocol):
+    """A Task that can follow another one of its extension without a stop: what a reload needs. Optional.
+
+    Called in this order: `follow` in the place of `bind`, `startup`, `serve`, then `retire` of the earlier one. Where one
+    of the first three fails, `shutdown` of the new one follows, and the earlier one goes on as if nothing had been.
+    """
+
+    def follow(self, earlier: Any) -> None:
+        """Bind what `earlier`, a task of the same class that serves, has not bound; change nothing else yet.
+
+        `serve` then takes everything else over from it in one step. Raises BindError and the like.
+        """
+        ...
+
+    async def retire(self, seconds: float) -> None:
+        """Another task has followed: end when what began under this one has ended, or after `seconds`.
+
+        Then run the script's shutdown hooks, and close what was not taken over. Neither `drain` nor `shutdown` follows.
+        """
+        ...
+
+
+@runtime_checkable
 class Extension(Protocol):
-    """One extension, as its entry point gives it (the object itself, or a class without arguments)."""
+    """One extension, as its entry point gives it (the object itself, or a class without arguments).
+
+    The script is loaded again with further `load_begins` and `load_ends` and a further `task`; where one fails, what was
+    there before stays in use. When the configuration is read again, a class is made anew and begins with `namespace`; an
+    object cannot be, so changes of its configuration need a restart.
+    """
 
     def namespace(self, context: Context) -> object:
         """Read and check the configuration, and return what scripts import.

@@ -34,8 +34,9 @@ options of run, check, routes and doctor:
   --log-level LEVEL       debug, info, warn or error (default: as in FILE)
   --log-format FORMAT     pretty or json (default: as in FILE)
 
-options of check:
-  --json                  print the findings as one JSON object
+options of one of them:
+  --workers N|auto        run: how many processes serve (default: as in FILE)
+  --json                  check: print the findings as one JSON object
 
 everywhere:
   -h, --help              print this
@@ -106,11 +107,19 @@ def _options(args: argparse.Namespace) -> Options:
         path /= "siphon.yaml"
     if not path.exists() and args.file == "siphon.yaml":
         _fail("siphon.yaml: does not exist in this folder; name the file, or `siphon-http new NAME` makes one")
-    return Options(file=path, verbose=args.verbose, log_level=args.log_level, log_format=args.log_format)
+    return Options(
+        file=path,
+        verbose=args.verbose,
+        log_level=args.log_level,
+        log_format=args.log_format,
+        workers=getattr(args, "workers", None),
+    )
 
 
 def _run(args: Sequence[str], began: float) -> int:
-    parsed = _parser("run").parse(args)
+    parser = _parser("run")
+    parser.add_argument("--workers", type=_workers)
+    parsed = parser.parse(args)
     if parsed.help:
         return _help()
     options = _options(parsed)
@@ -120,6 +129,30 @@ def _run(args: Sequence[str], began: float) -> int:
 
     faulthandler.enable()  # a crash in an extension module then says where
     return Worker(options, began=began).run()
+
+
+def _workers(text: str) -> int | str:
+    """Return what --workers says; ValueError makes argparse refuse it."""
+    if text == "auto":
+        return text
+    if not 1 <= (count := int(text)) <= 1024:
+        raise ValueError
+    return count
+
+
+_workers.__name__ = "number of workers (1 to 1024, or auto)"  # as argparse names it in its message
+
+
+def _worker(args: Sequence[str]) -> int:
+    """Be a worker: what a supervisor executes, not the user."""
+    if len(args) != 1 or not args[0].isdigit():
+        _fail("siphon-http _worker is started by `siphon-http run` only")
+    import faulthandler
+
+    from siphon_http.host.supervised import serve
+
+    faulthandler.enable()
+    return serve(int(args[0]))
 
 
 def _check(args: Sequence[str], began: float) -> int:
@@ -199,6 +232,8 @@ def _dispatch(args: Sequence[str], began: float) -> int:
     if first == "--version":
         print(f"siphon-http {__version__}")
         return 0
+    if first == "_worker":
+        return _worker(rest)
     if first in COMMANDS:
         return COMMANDS[first](rest, began)
     if first.startswith("-"):

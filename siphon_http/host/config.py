@@ -50,7 +50,9 @@ class ScriptConfig:
     """Block `script:`."""
 
     path: Path = required("names the script, relative to this file", is_file=True)
-    reload: Literal["auto", "sighup", "off"] = optional("auto", "when the script is loaded again; not in this version")
+    reload: Literal["auto", "sighup", "off"] = optional(
+        "auto", "when the script is loaded again: on a change and SIGHUP, on SIGHUP, never"
+    )
     include_paths: tuple[Path, ...] = optional((), "folders of further helper modules")
     sync_pool_max: int = optional(32, "threads that blocking handlers may use at most", low=1, high=4096)
     executor_queue_capacity: int = optional(1024, "blocking calls that may wait for a thread", low=1, high=1_000_000)
@@ -92,7 +94,9 @@ class HostConfig:
     script: ScriptConfig = required("holds the script's place, as in `script: {path: routes.py}`")
     log: LogConfig = optional(LogConfig(), "what is logged, and where to")
     server: ServerConfig = optional(ServerConfig(), "the process")
-    workers: int | Literal["auto"] = optional(1, "processes; this version runs one", low=1, high=1024)
+    workers: int | Literal["auto"] = optional(1, "processes that serve together; auto: one a CPU", low=1, high=1024)
+    worker_max_requests: int = optional(0, "a worker is replaced after so many, and up to 10 % more; 0: never", low=0)
+    worker_max_rss_mb: int = optional(0, "a worker that holds more memory, MiB, is replaced; 0: never", low=0)
     extensions: Mapping[str, Node] = optional(dict, "each extension's own file, or its settings")
     admin: AdminConfig = optional(AdminConfig(), "health, readiness and numbers for operators")
     metrics: MetricsConfig = optional(MetricsConfig(), "what is counted")
@@ -136,7 +140,6 @@ def parse(path: Path) -> Parsed:
         ignored = _ignored(root)
         if ignored:
             warnings.append(f"{path}: {', '.join(ignored)}: without effect, since this host speaks no SIP")
-        warnings += _not_yet(root)
         ours = _without_sip(root)
     config = settings.read(ours, HostConfig, problems, warnings)
     extensions = _extensions(root, problems)
@@ -161,20 +164,6 @@ def _ignored(root: MappingNode) -> list[str]:
                 place = node.key(name)
                 found.append((place.line, place.column, f"{block}.{name}" if block else name))
     return [name for _, _, name in sorted(found)]
-
-
-def _not_yet(root: MappingNode) -> list[str]:
-    """Return one warning for each key that asks for what this version does not have."""
-    later = "is not available in this version"
-    warnings: list[str] = []
-    workers = root.get("workers")
-    if isinstance(workers, ScalarNode) and workers.value not in {None, 1}:
-        warnings.append(f"{workers.place}: workers: more than one process {later}; one is started")
-    script = _block(root, "script")
-    reload = script.get("reload") if script is not None else None
-    if isinstance(reload, ScalarNode) and reload.text in {"auto", "sighup"}:
-        warnings.append(f"{reload.place}: script.reload: reloading {later}; restart to load changes")
-    return warnings
 
 
 def _without_sip(root: MappingNode, block: str = "") -> MappingNode:

@@ -20,7 +20,7 @@ from typing import TextIO
 from siphon_http import __version__
 from siphon_http.errors import ConfigError
 from siphon_http.host import config
-from siphon_http.host.api import Examined, Finding
+from siphon_http.host.api import Examined, Finding, Place
 from siphon_http.host.cache_redis import ping
 from siphon_http.host.config import HostConfig, Parsed
 from siphon_http.host.config_admin import CacheConfig, Endpoint
@@ -212,9 +212,10 @@ def _extensions(read: Parsed, options: Options) -> Iterator[Finding]:
         fix = f"install its package, or remove `extensions.{name}`"
         yield Finding(level="warn", subject=name, text=f"is skipped: {reason}", fix=fix)
     script = Script(read.config.script.path, read.config.script.include_paths, keep=frozenset(sys.modules))
-    options.builtins.configure(options.place, read.config, script.user_traceback)
+    place = options.place or Place()
+    options.builtins.configure(place, read.config, script.user_traceback)
     for name, extension in found.found.items():
-        context: HostContext = new_context(name, read, script, options)
+        context: HostContext = new_context(name, read, script, options, place)
         try:
             extension.namespace(context)
         except ConfigError as error:

@@ -42,7 +42,7 @@ class Namespaces(MetaPathFinder):
         installed: Sequence[str] = (),
         shown: str = "siphon.yaml",
     ) -> None:
-        self._available = dict(available)
+        self.available = dict(available)
         self._missing = dict(missing or {})
         self._installed = tuple(installed)
         self._shown = shown
@@ -53,8 +53,8 @@ class Namespaces(MetaPathFinder):
         self.remove()
         module = ModuleType("siphon", "What this host offers to its script.")
         module.__path__ = []
-        module.__dict__.update(self._available)
-        module.__dict__["__all__"] = sorted(self._available)
+        module.__dict__.update(self.available)
+        module.__dict__["__all__"] = sorted(self.available)
         module.__dict__["__getattr__"] = self._no_attribute
         sys.modules["siphon"] = module
         self._registry.clear()
@@ -78,7 +78,7 @@ class Namespaces(MetaPathFinder):
 
     def why_not(self, name: str) -> str:
         """Return one line: why `from siphon import <name>` cannot work, and what to do."""
-        has = f"this host has: {', '.join(sorted(self._available))}"
+        has = f"this host has: {', '.join(sorted(self.available))}"
         if name in self._missing:
             return f"extension `{name}` is configured in {self._shown} but cannot be used: {self._missing[name]}"
         if name in self._installed:
@@ -88,7 +88,7 @@ class Namespaces(MetaPathFinder):
             )
         if name in SIP:
             return f"siphon.{name} needs the real siphon: this host speaks no SIP; {has}"
-        close = difflib.get_close_matches(name, [*self._available, *self._missing, *self._installed], 1)
+        close = difflib.get_close_matches(name, [*self.available, *self._missing, *self._installed], 1)
         if close:
             return f"there is no siphon.{name}; did you mean `{close[0]}`? {has}"
         return (

@@ -11,6 +11,7 @@ import linecache
 import os
 import sys
 import sysconfig
+import time
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,7 +32,9 @@ class Script:
     """One script file and the folders of its helper modules.
 
     path: the script, absolute. include_paths: further folders. keep: names of modules that no load may drop, for what
-    the host itself has imported. verbose: errors show the whole traceback.
+    the host itself has imported. verbose: errors show the whole traceback. earlier: the script that this one follows.
+    files: those that the last load, even one that failed, has read: the script, then its helper modules. began: when it
+    began, as `time.time_ns()`.
     """
 
     def __init__(
@@ -41,33 +44,52 @@ class Script:
         *,
         keep: Iterable[str] = (),
         verbose: bool = False,
+        earlier: Script | None = None,
     ) -> None:
         self.path = path
         self.dirs = tuple(dict.fromkeys(os.path.abspath(d) for d in (path.parent, *include_paths)))
-        self._keep = frozenset(keep) | {"__main__", "siphon", "_siphon_registry", SCRIPT_MODULE}
+        self.keep = frozenset(keep) | {"__main__", "siphon", "_siphon_registry", SCRIPT_MODULE}
+        self._all_dirs = tuple(dict.fromkeys((*self.dirs, *(earlier.dirs if earlier is not None else ()))))
+        self._replaced: tuple[list[str], dict[str, ModuleType]] | None = None
+        self.files: tuple[str, ...] = (str(path),)
+        self.began = 0
         self._verbose = verbose
 
     def load(self) -> ModuleType:
-        """Execute the script once and return its module; on failure the module of an earlier load stays in place.
+        """Execute the script once and return its module; on failure all modules of an earlier load stay in place.
 
         Raises ScriptError with a text of at most six lines, ready for printing (verbose: the whole traceback).
         """
+        self.began = time.time_ns()
+        self._replaced = (list(sys.path), self._take_away())
         self._prepare_imports()
         module = ModuleType(SCRIPT_MODULE)
         module.__file__ = str(self.path)
-        before = sys.modules.get(SCRIPT_MODULE)
         # The original leaves the script out of sys.modules; dataclasses, pickle and typing look their classes up there.
         sys.modules[SCRIPT_MODULE] = module
         try:
             code = compile(self.path.read_bytes(), str(self.path), "exec", dont_inherit=True)
             exec(code, module.__dict__)  # noqa: S102  the script is the operator's own code
-        except (Exception, SystemExit) as error:
-            self._restore(before)
-            raise ScriptError(self.explain(error)) from error
-        except BaseException:
-            self._restore(before)
+        except BaseException as error:
+            self._note_files(error)
+            self.undo()
+            if isinstance(error, (Exception, SystemExit)):
+                raise ScriptError(self.explain(error)) from error
             raise
+        self._note_files()
         return module
+
+    def undo(self) -> None:
+        """Put everything back as it was before the last load."""
+        if self._replaced is not None:
+            self._take_away()
+            sys.path[:], modules = self._replaced
+            sys.modules.update(modules)
+            self._replaced = None
+
+    def settle(self) -> None:
+        """The last load counts: let go of what it has replaced."""
+        self._replaced = None
 
     def explain(self, error: BaseException) -> str:
         """Return what a start-up error says: file:line, exception, source line, callers; at most six lines."""
@@ -83,16 +105,34 @@ class Script:
         """Return the traceback of `error`, cut to the script's own frames."""
         return user_frames(error, self.dirs)
 
-    def _restore(self, before: ModuleType | None) -> None:
-        if before is None:
-            sys.modules.pop(SCRIPT_MODULE, None)
-        else:
-            sys.modules[SCRIPT_MODULE] = before
+    def _note_files(self, error: BaseException | None = None) -> None:
+        """Note what the load has read. A module that failed leaves no trace but in its `error`."""
+        files = {f for _, module in self._own_modules() for f in _places(module) if not f.endswith(os.sep)}
+        if error is not None:
+            found = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+            found += [error.filename] if isinstance(error, SyntaxError) and error.filename else []
+            files |= {*self.files, *(f for f in found if is_user_file(f, self.dirs))}
+        self.files = (str(self.path), *sorted(files - {str(self.path)}))
+
+    def _own_modules(self) -> list[tuple[str, ModuleType]]:
+        """Return the modules that a load has brought, from the script's folders, and that the next may drop."""
+        return [
+            (name, module)
+            for name, module in list(sys.modules.items())
+            if name not in self.keep and any(is_user_file(f, self._all_dirs) for f in _places(module))
+        ]
+
+    def _take_away(self) -> dict[str, ModuleType]:
+        """Remove what an earlier load has brought into `sys.modules`; return it."""
+        taken = dict(self._own_modules())
+        if (module := sys.modules.get(SCRIPT_MODULE)) is not None:
+            taken[SCRIPT_MODULE] = module
+        for name, module in taken.items():
+            sys.modules.pop(name, None)
+            _forget_stale_bytecode(module)
+        return taken
 
     def _prepare_imports(self) -> None:
-        for name, module in list(sys.modules.items()):
-            if name not in self._keep and any(is_user_file(f, self.dirs) for f in _places(module)):
-                del sys.modules[name]
         sys.path[:] = [*self.dirs, *(p for p in sys.path if p not in self.dirs)]
         importlib.invalidate_caches()
         linecache.checkcache()
@@ -132,6 +172,16 @@ def _places(module: ModuleType) -> list[str]:
         return [os.path.join(str(p), "") for p in getattr(module, "__path__", ())]
     except Exception:  # lazy modules may raise whatever they like; they are no helpers of the script
         return []
+
+
+def _forget_stale_bytecode(module: ModuleType) -> None:
+    """Remove the bytecode of a source that was changed after it: Python itself only compares whole seconds and sizes."""
+    source, cached = getattr(module, "__file__", None), getattr(module, "__cached__", None)
+    try:
+        if source and cached and os.stat(source).st_mtime_ns > os.stat(cached).st_mtime_ns:
+            os.unlink(cached)
+    except OSError:
+        pass  # there is none, or its folder is not ours
 
 
 def shown_path(file: str | Path) -> str:

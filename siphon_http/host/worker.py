@@ -1,35 +1,36 @@
 """One process: configuration, script, bind, start-up hooks, serve, drain, end. In this order.
 
     parse and check everything -> load script -> bind -> startup -> listen and accept -> "ready"
+      -> SIGHUP, or a changed script: reload, see host/reload
       -> SIGTERM or SIGINT -> drain -> shutdown -> exit 0
 
 A signal during the start ends it cleanly too. A second one ends the process at once, with the shell's code for it
-(130 for SIGINT, 143 for SIGTERM): that is no clean end, and no error of ours either. SIGHUP is logged and ignored.
+(130 for SIGINT, 143 for SIGTERM): that is no clean end, and no error of ours either.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import TextIO
 
 from siphon_http import __version__
 from siphon_http.errors import HttpError
 from siphon_http.host import log
-from siphon_http.host.admin import State, admin_of_one
+from siphon_http.host.admin import Admin, State, admin_of_one
 from siphon_http.host.api import Task
-from siphon_http.host.prepare import Options, Part, Prepared, prepare
+from siphon_http.host.prepare import Options, Part, Prepared, read
+from siphon_http.host.reload import Reloader, What, Wishes
+from siphon_http.host.signals import Signals, Stopped
+from siphon_http.host.watch import Watch
 
-__all__ = ["Signals", "Stopped", "Worker", "error_text", "start_lines"]
+__all__ = ["KEPT", "OFF", "Worker", "described", "error_text", "start_lines", "title", "write"]
 
 logger = logging.getLogger("siphon_http.host")
 
@@ -37,66 +38,8 @@ GRACE_SECS = 1.0
 """What cancelled tasks, log lines and an extension that overruns its drain get, each."""
 
 
-class Stopped(BaseException):
-    """A signal asked the process to stop before its loop ran; no Exception, so that no script swallows it."""
-
-
-class Signals:
-    """SIGTERM and SIGINT stop the process, a second one ends it at once; SIGHUP is noted.
-
-    Python's own handlers are used, not the loop's: they work while the script is loaded, and also when a handler holds
-    the loop, so that a second Ctrl-C always ends the process. leave: how to end at once, with the exit code.
-    """
-
-    def __init__(self, leave: Callable[[int], None] = os._exit) -> None:
-        self.received: signal.Signals | None = None
-        self.stop = asyncio.Event()
-        self._leave = leave
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._hung_up_early = False
-        self._ended = False
-
-    def install(self) -> None:
-        """Take the signals over; only the main thread may do so."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._told)
-        signal.signal(signal.SIGHUP, self._hung_up)
-
-    def ended(self) -> None:
-        """Nothing is left to stop: from now on a signal ends the process at once."""
-        self._ended = True
-
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on a signal sets `stop` on `loop`; before, it raises Stopped where the main thread is."""
-        self._loop = loop
-        if self._hung_up_early:
-            loop.call_soon(self._say_hung_up)
-
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        if self._ended or self.received is not None:
-            log.flush(0.2)
-            with contextlib.suppress(OSError):
-                os.write(2, f"ended at once by {signal.Signals(number).name}\n".encode())
-            self._leave(128 + number)
-        self.received = signal.Signals(number)
-        if self._loop is None:
-            raise Stopped
-        self._on_loop(self.stop.set)
-
-    def _hung_up(self, number: int, frame: FrameType | None) -> None:
-        # Nothing is logged in here: the signal may have interrupted a write of the log itself.
-        if self._loop is None:
-            self._hung_up_early = True
-        else:
-            self._on_loop(self._say_hung_up)
-
-    def _on_loop(self, call: Callable[[], object]) -> None:
-        if self._loop is None or self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(call)
-
-    def _say_hung_up(self) -> None:
-        logger.warning("SIGHUP is ignored: reloading is not available in this version; restart to load changes")
+KEPT = "%s not reloaded, what was loaded before stays in use\n%s"
+OFF = "SIGHUP is ignored: script.reload is off; restart to load changes"
 
 
 class Worker:
@@ -119,11 +62,12 @@ class Worker:
         self._leave = leave
         self._signals = Signals(leave)
         self._state: State = "starting"
+        self._wishes = Wishes()
         self._form: log.LogFormat = options.log_format or "pretty"
 
     def run(self) -> int:
         """Live the whole life of the process and return its exit code; errors of the start are printed."""
-        self._signals.install()
+        self._take_signals()
         try:
             code = self._run_and_report()
         except (Stopped, KeyboardInterrupt):
@@ -134,23 +78,36 @@ class Worker:
         self._leave_threads_behind(code)
         return code
 
+    def _take_signals(self) -> None:
+        self._signals.install()
+
     def _run_and_report(self) -> int:
         try:
             return self._run()
         except Exception as error:  # the last frame of the program: whatever it is, the user must read it
             log.flush()
-            _write(sys.stderr, error_text(error, verbose=self._options.verbose))
-            return int(getattr(error, "exit_code", 1))
+            code = int(getattr(error, "exit_code", 1))
+            self._fail(error_text(error, verbose=self._options.verbose), code)
+            return code
+
+    def _fail(self, text: str, code: int) -> None:
+        write(sys.stderr, text)
 
     def _run(self) -> int:
-        prepared = prepare(self._options, [])
+        prepared = read(self._options, [])
         self._form = prepared.form
+        if prepared.place.index == -1:
+            from siphon_http.host.supervisor import Supervisor  # not needed by one process alone
+
+            return Supervisor(prepared, self._signals, self._say, self._began).run()
+        prepared.load()
+        prepared.settle()
         loop, name = _new_loop()
         # As asyncio.run does: libraries that ask for "the" loop outside of a coroutine must get this one.
         asyncio.set_event_loop(loop)
         self._signals.attach(loop)
-        python = ".".join(map(str, sys.version_info[:3])) + ("t" if "t" in sys.abiflags else "")
-        self._say(f"siphon-http {__version__}, Python {python}, {name}")
+        self._loop_runs(loop, name)
+        self._say(title(name))
         try:
             return loop.run_until_complete(self._live(prepared))
         finally:
@@ -160,11 +117,12 @@ class Worker:
         """Bind, start, serve until told to stop, drain; `shutdown` is called for every task, come what may."""
         tasks: list[tuple[Part, Task]] = []
         drained: float | None = None
-        builtins = self._options.builtins
-        admin = admin_of_one(prepared.config, self._options.place.counters, lambda: self._state)
+        builtins = prepared.options.builtins
+        admin = self._admin(prepared)
         try:
-            admin.bind()
-            await admin.serve()
+            if admin is not None:
+                admin.bind()
+                await admin.serve()
             builtins.start(asyncio.get_running_loop())
             for part in prepared.parts:
                 tasks.append((part, part.extension.task(part.context)))
@@ -175,20 +133,86 @@ class Worker:
                 for _, task in tasks:
                     await task.serve()
                 self._state = "ready"
-                self._announce([task for _, task in tasks])
-                await self._signals.stop.wait()
+                reloader = Reloader(prepared, tasks)
+                self._announce(reloader)
+                await self._serve(reloader)
                 self._state = "draining"
-                began = time.monotonic()
-                seconds = prepared.config.server.drain_secs
-                await asyncio.gather(*(_drain(part.name, task, seconds) for part, task in tasks))
-                drained = time.monotonic() - began
+                drained = await self._drain(reloader)
         finally:
             self._state = "draining"
             clean = [await _shut_down(part.name, task) for part, task in reversed(tasks)]
             await builtins.stop()
-            admin.close()
+            if admin is not None:
+                admin.close()
         self._say(self._stopped_line(drained))
         return 0 if all(clean) else 1
+
+    def _admin(self, prepared: Prepared) -> Admin | None:
+        """Return the listeners for operators, where this process is the only one; else they are the supervisor's."""
+        if not prepared.place.is_first:
+            return None
+        return admin_of_one(prepared.config, prepared.place.counters, lambda: self._state)
+
+    async def _serve(self, reloader: Reloader) -> None:
+        """Reload when asked to, until told to stop."""
+        reloading = asyncio.ensure_future(self._reload_when_asked(reloader))
+        stopping = asyncio.ensure_future(self._signals.stop.wait())
+        try:
+            await asyncio.wait({reloading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            reloading.cancel()
+            await asyncio.wait({reloading}, timeout=GRACE_SECS)
+        if not self._signals.stop.is_set():
+            reloading.result()
+
+    def _loop_runs(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+        self._signals.when_hung_up(lambda: self._wishes.ask("configuration"))
+
+    def _new_watch(self) -> Watch | None:
+        return Watch(lambda: self._wishes.ask("script"))
+
+    async def _reload_when_asked(self, reloader: Reloader) -> None:
+        watch = self._new_watch()
+        try:
+            while True:
+                if watch is not None:
+                    script = reloader.prepared.script
+                    # After a failure also for a module that was missing.
+                    files = (*script.files, *(script.dirs if reloader.failed_last else ()))
+                    watch.look_at(files if reloader.prepared.config.script.reload == "auto" else (), script.began)
+                await self._reload(reloader, await self._wishes.next())
+        finally:
+            if watch is not None:
+                watch.stop()
+
+    async def _reload(self, reloader: Reloader, what: What) -> None:
+        if reloader.prepared.config.script.reload == "off":
+            logger.warning(OFF)
+            return
+        try:
+            self._reloaded(await reloader.reload(what), reloader)
+        except Exception as error:  # the old one serves on, whatever it was
+            self._kept(what, error_text(error, verbose=self._options.verbose), reloader)
+
+    def _reloaded(self, text: str, reloader: Reloader) -> None:
+        logger.info("%s", text)
+
+    def _kept(self, what: What, reason: str, reloader: Reloader) -> None:
+        logger.error(KEPT, what, reason)
+
+    def _drained(self) -> None:
+        """Nothing is in flight any more."""
+
+    async def _drain(self, reloader: Reloader) -> float:
+        """Let everything end; return how long that took."""
+        began = time.monotonic()
+        self._signals.draining = True
+        seconds = reloader.prepared.config.server.drain_secs
+        await asyncio.gather(*(_drain(part.name, task, seconds) for part, task in reloader.tasks))
+        await reloader.finish()
+        self._drained()
+        return time.monotonic() - began
 
     async def _start(self, tasks: Sequence[Task], seconds: float) -> None:
         """Run every task's start-up; a signal cancels it and gives it `seconds` to end."""
@@ -207,10 +231,8 @@ class Worker:
         if starting.done() and not starting.cancelled():
             starting.result()
 
-    def _announce(self, tasks: Sequence[Task]) -> None:
-        described = [list(task.describe()) for task in tasks]
-        listeners = [line for lines in described for line in lines[:-1]]
-        counts = ", ".join(lines[-1] for lines in described if lines)
+    def _announce(self, reloader: Reloader) -> None:
+        listeners, counts = described([task for _, task in reloader.tasks])
         milliseconds = (time.monotonic() - self._began) * 1000
         for line in start_lines(listeners, counts, str(self._options.file), milliseconds):
             self._say(line)
@@ -221,7 +243,7 @@ class Worker:
         return f"{text}, drained in {drained:.1f} s" if drained is not None else f"{text}, before anything was served"
 
     def _say(self, text: str) -> None:
-        _write(self._out, log.event_line(self._form, text))
+        write(self._out, log.event_line(self._form, text))
 
     def _leave_threads_behind(self, code: int) -> None:
         """End the process although threads of the script still run: they had the time of the drain."""
@@ -233,14 +255,28 @@ class Worker:
             self._leave(code)
 
 
-def start_lines(listeners: Sequence[str], counts: str, file: str, milliseconds: float) -> list[str]:
+def title(loop: str) -> str:
+    """Return the first line that a process prints."""
+    python = ".".join(map(str, sys.version_info[:3])) + ("t" if "t" in sys.abiflags else "")
+    return f"siphon-http {__version__}, Python {python}, {loop}"
+
+
+def described(tasks: Sequence[Task]) -> tuple[list[str], str]:
+    """Return the lines of all listeners, and all counts in one line."""
+    lines = [list(task.describe()) for task in tasks]
+    return [line for some in lines for line in some[:-1]], ", ".join(some[-1] for some in lines if some)
+
+
+def start_lines(
+    listeners: Sequence[str], counts: str, file: str, milliseconds: float, hints: str = "Ctrl-C stops"
+) -> list[str]:
     """Return at most three lines: listeners, counts with the configuration's file, ready.
 
     All listeners but the last share a line when there are more than two: the last may be a command to try, and a command
     is copied as a line.
     """
     summary = f"{counts} from {file}" if counts else file
-    ready = f"ready in {milliseconds:.0f} ms - Ctrl-C stops"
+    ready = f"ready in {milliseconds:.0f} ms - {hints}"
     if len(listeners) <= 1:
         return [*listeners, summary, ready]
     return [", ".join(listeners[:-1]), listeners[-1], f"{summary}; {ready}"]
@@ -260,7 +296,7 @@ def error_text(error: BaseException, *, verbose: bool) -> str:
     return "\n".join([*lines, "    this is a bug; -v shows the whole traceback for the report"])
 
 
-def _write(stream: TextIO, text: str) -> None:
+def write(stream: TextIO, text: str) -> None:
     """Write a line; a reader that has gone is no reason to stop serving."""
     try:
         stream.write(text + "\n")

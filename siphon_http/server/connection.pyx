@@ -23,7 +23,7 @@ from siphon_http.server.endpoint cimport (
 __all__ = ["Connection"]
 
 cdef bytes HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
-cdef double DRAIN_GRACE_SECONDS = 0.25  # how long a connection that was silent so far may still bring its first request
+cdef double DRAIN_GRACE_SECONDS = 0.25  # how long a silent connection may still bring a request
 
 
 @cython.final
@@ -201,9 +201,10 @@ cdef class Connection(AcceptedConnection):
     cdef int drain(self) except -1:
         """Let the exchange under way be the last.
 
-        A client that has sent nothing yet may be about to, and was told that it is welcome: it gets a moment.
+        A client between two requests may have sent the next one just now, and was told that it is welcome: it gets a
+        moment, and its answer says that the connection ends.
         """
-        if self.phase == PHASE_NEW and self.protocol.state == Http1State.IDLE:
+        if self.phase <= PHASE_IDLE and self.protocol.state == Http1State.IDLE and self.protocol.current is None:
             self.protocol.draining = True
             self._enter(PHASE_IDLE, min(self.due, monotonic() + DRAIN_GRACE_SECONDS))
         elif self.phase < PHASE_CLOSING:

@@ -61,6 +61,10 @@ cdef class Endpoint:
     access: gets a line for each exchange. request_ids: send ids back. slow_request_ms: slower ones are logged; 0: none.
     """
 
+    def __cinit__(self):
+        self.connections = set()
+        self.handshakes = set()
+
     def __init__(self, Handler handler not None, LoopState state not None, *, describe_peer, double header_timeout=10.0,
                  double idle_timeout=75.0, double write_timeout=30.0, double request_timeout=30.0,
                  Py_ssize_t max_body_bytes=1048576, Py_ssize_t max_header_bytes=65536, int max_headers=128,
@@ -94,8 +98,14 @@ cdef class Endpoint:
         from siphon_http.server.connection import Connection    # which is built on what is here
 
         self.make_connection = Connection
-        self.connections = set()
-        self.handshakes = set()
+
+    def change(self, **settings):
+        """Take other settings, given as at construction. Open connections stay.
+
+        What they agreed on stays too (protocol, scheme, client); times and sizes hold for them from their next wait,
+        head or content on.
+        """
+        self.__init__(self.handler, self.state, **settings)
 
     def connection(self):
         """Return a protocol for one accepted connection: the factory of `loop.create_server`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from siphon_http._core.exchange import Handler
 from siphon_http._core.traffic import Traffic
@@ -19,28 +20,110 @@ TURNS_TO_ACCEPT = 6
 
 
 class Server:
-    """The listeners of one loop. Order of calls: bind, serve, drain, close; close may come at any time."""
+    """The listeners of one loop. Order of calls: bind or follow, serve, drain, close; close may come at any time.
 
-    def __init__(self, configs: Sequence[ServerConfig]) -> None:
-        self.listeners = [Listener(config) for config in configs]
+    inherited: descriptors of sockets that another process has bound, as its `handles` gave them. copies: how many
+    processes we bind for.
+    """
+
+    def __init__(
+        self, configs: Sequence[ServerConfig], inherited: Mapping[str, Sequence[int]] | None = None, *, copies: int = 1
+    ) -> None:
+        self._copies = copies
+        self._configs = dict(zip(_names(configs), configs, strict=True))
+        self._listeners: dict[str, Listener] = {}
+        for name, config in self._configs.items():
+            sockets = [socket.socket(fileno=fd) for fd in (inherited or {}).get(name, ())]
+            self._listeners[name] = Listener(config, sockets, copies)
         self._state: LoopState | None = None
         self._lag: LagMeter | None = None
+        self._earlier: Server | None = None
+        self._changes: list[Callable[[], None]] = []
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Those that are ours now, in the order of the configuration."""
+        return list(self._listeners.values())
+
+    @property
+    def handles(self) -> dict[str, list[int]]:
+        """The descriptors of what is bound, by names that tell a process with the same configuration what they are.
+
+        `name@0`, `name@1` ... where each process has its own.
+        """
+        handles: dict[str, list[int]] = {}
+        for name, listener in self._listeners.items():
+            lists = listener.handles
+            handles.update({f"{name}@{i}" if len(lists) > 1 else name: fds for i, fds in enumerate(lists)})
+        return handles
 
     def bind(self) -> None:
         """Bind every address, without listening. Raises BindError; then none is left bound."""
+        self._bind_all_but(())
+
+    def _bind_all_but(self, names: Container[str]) -> None:
         try:
-            for listener in self.listeners:
-                listener.bind()
+            for name, listener in self._listeners.items():
+                if name not in names:
+                    listener.bind()
+        except BaseException:
+            self.close()
+            raise
+
+    def adopt(self, earlier: Server) -> None:
+        """Bind as `bind` does, but take what `earlier`, which does not serve, has bound of it. Raises BindError.
+
+        Taken back with `earlier.adopt(self)`. What is not taken stays with `earlier`.
+        """
+        for name, config in self._configs.items():
+            self._listeners.setdefault(name, Listener(config, (), self._copies))
+        self._bind_all_but(earlier._listeners)
+        for name, config in self._configs.items():
+            if (listener := earlier._listeners.pop(name, None)) is not None:
+                listener.config, listener.copies = config, self._copies
+                self._listeners[name] = listener
+                listener.bind()  # for processes that are more now
+
+    def follow(self, earlier: Server) -> None:
+        """Bind what `earlier`, which serves, has not bound; `serve` then takes over the rest. Instead of `bind`.
+
+        Nothing changes for `earlier` until then. Raises BindError or TlsMaterialError; then none of ours is left bound.
+        """
+        self._bind_all_but(earlier._listeners)
+        self._earlier = earlier
+        try:
+            for name, config in self._configs.items():
+                if (listener := earlier._listeners.get(name)) is not None:
+                    self._changes.append(listener.changing(config))
         except BaseException:
             self.close()
             raise
 
     async def serve(self, handler: Handler, traffic: Traffic | None = None) -> None:
-        """Listen and accept on the running loop; returns at once. traffic: what is counted. Raises BindError."""
-        self._state = LoopState(asyncio.get_running_loop(), traffic)
-        self._lag = LagMeter(asyncio.get_running_loop(), self._state.traffic.counters)
-        for listener in self.listeners:
-            await listener.serve(handler, self._state)
+        """Listen and accept on the running loop; returns at once. traffic: what is counted. Raises BindError.
+
+        After `follow`: listeners of the same address change in one step, `earlier` is left with those that are no more.
+        """
+        earlier = self._earlier
+        theirs = {} if earlier is None else earlier._listeners
+        state = None if earlier is None else earlier._state
+        if state is None:
+            state = self._state = LoopState(asyncio.get_running_loop(), traffic)
+            self._lag = LagMeter(asyncio.get_running_loop(), state.traffic.counters)
+        for name, listener in self._listeners.items():
+            if name not in theirs:
+                await listener.serve(handler, state)
+        if earlier is None:
+            return
+        for change in self._changes:
+            change()
+        for name in self._configs:
+            if name in theirs:
+                self._listeners[name] = theirs.pop(name)
+        self._state, earlier._state = state, None
+        if earlier._lag is not None:
+            self._lag, earlier._lag = earlier._lag, None
+        self._earlier = None
 
     async def drain(self, seconds: float, also: Callable[[Callable[[], None]], None] | None = None) -> bool:
         """Stop accepting and let every connection end after what it has under way.
@@ -87,3 +170,17 @@ class Server:
             self._lag.close()
         if self._state is not None:
             self._state.close()
+
+
+def _names(configs: Sequence[ServerConfig]) -> list[str]:
+    """Return a name for each listener's sockets; alike for configurations that can share them."""
+    names: list[str] = []
+    found: dict[str, int] = {}
+    for config in configs:
+        address = config.listen
+        name = f"{address.host}:{address.port}" if address.kind == "tcp" else f"unix:{address.path}"
+        name += " reuse_port" if config.reuse_port else ""
+        again = found.get(name, 0)  # port 0 may stand there more than once
+        found[name] = again + 1
+        names.append(f"{name} #{again + 1}" if again else name)
+    return names

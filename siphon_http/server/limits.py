@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 from asyncio import BaseTransport
+from typing import Any
 
 from siphon_http._core.exchange import Handler
 from siphon_http._core.message import Peer
@@ -14,7 +15,7 @@ from siphon_http.server.access import AccessLog
 from siphon_http.server.endpoint import Endpoint, LoopState
 from siphon_http.server.forwarded import ClientAddress, format_client
 
-__all__ = ["access_log_for", "connection_limit", "endpoint_for", "peer_of"]
+__all__ = ["access_log_for", "connection_limit", "endpoint_for", "peer_of", "settings_of"]
 
 access = logging.getLogger("siphon_http.access")
 
@@ -68,29 +69,32 @@ def access_log_for(form: AccessFormat, listener: str, state: LoopState) -> Acces
 
 def endpoint_for(config: ServerConfig, handler: Handler, state: LoopState) -> Endpoint:
     """Return the endpoint of one listener: its limits, in seconds and bytes, around `handler`."""
+    return Endpoint(handler, state, **settings_of(config, state))
+
+
+def settings_of(config: ServerConfig, state: LoopState) -> dict[str, Any]:
+    """Return the settings of an endpoint, at construction or for a change."""
     scheme = "http" if config.tls is None else "https"
     asks = config.tls is not None and config.tls.client_ca is not None
     unix = config.listen.kind == "unix"
-    return Endpoint(
-        handler,
-        state,
-        describe_peer=lambda transport: peer_of(transport, scheme=scheme, asks_certificate=asks, unix=unix),
-        header_timeout=config.header_timeout_ms / 1000,
-        idle_timeout=config.idle_timeout_ms / 1000,
-        write_timeout=config.write_timeout_ms / 1000,
-        request_timeout=config.request_timeout_ms / 1000,
-        max_body_bytes=config.max_body_bytes,
-        max_header_bytes=config.max_header_bytes,
-        max_headers=config.max_headers,
-        max_connections=connection_limit(config.max_connections),
-        max_concurrent_streams=config.max_concurrent_streams,
-        http2_ping_interval=(config.http2_ping_interval_ms or 0) / 1000,
-        http2_through_h2=config.http2_through_h2,
-        http1=config.http1,
-        http2=config.http2,
-        scheme=scheme,
-        forwarded=ClientAddress(config.trusted_proxies, config.forwarded_header) if config.trusted_proxies else None,
-        access=None if config.access_log is None else access_log_for(config.access_log, str(config.listen), state),
-        request_ids=config.request_id,
-        slow_request_ms=config.slow_request_ms or 0,
-    )
+    return {
+        "describe_peer": lambda transport: peer_of(transport, scheme=scheme, asks_certificate=asks, unix=unix),
+        "header_timeout": config.header_timeout_ms / 1000,
+        "idle_timeout": config.idle_timeout_ms / 1000,
+        "write_timeout": config.write_timeout_ms / 1000,
+        "request_timeout": config.request_timeout_ms / 1000,
+        "max_body_bytes": config.max_body_bytes,
+        "max_header_bytes": config.max_header_bytes,
+        "max_headers": config.max_headers,
+        "max_connections": connection_limit(config.max_connections),
+        "max_concurrent_streams": config.max_concurrent_streams,
+        "http2_ping_interval": (config.http2_ping_interval_ms or 0) / 1000,
+        "http2_through_h2": config.http2_through_h2,
+        "http1": config.http1,
+        "http2": config.http2,
+        "scheme": scheme,
+        "forwarded": ClientAddress(config.trusted_proxies, config.forwarded_header) if config.trusted_proxies else None,
+        "access": None if config.access_log is None else access_log_for(config.access_log, str(config.listen), state),
+        "request_ids": config.request_id,
+        "slow_request_ms": config.slow_request_ms or 0,
+    }

@@ -8,16 +8,19 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from siphon_http._core.exchange import Handler
 from siphon_http.config import ServerConfig
 from siphon_http.errors import BindError
 from siphon_http.server.endpoint import Endpoint, LoopState
 from siphon_http.server.forwarded import ClientAddress
-from siphon_http.server.limits import endpoint_for
+from siphon_http.server.limits import endpoint_for, settings_of
+
+if TYPE_CHECKING:
+    from siphon_http.server.tls import Credentials
 
 __all__ = ["Listener", "holder_of"]
 
@@ -25,17 +28,31 @@ _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 BACKLOG = 4096
 """Connections that the kernel may hold for us, as far as it agrees (net.core.somaxconn)."""
+OWN_SOCKETS = True
+"""Whether several processes have a listening socket each, where `reuse_port` does not say; else they share one.
+
+Shared, the process that wakes first takes most of what waits: of 8 connections at once one of two workers got all, of 64
+three quarters. With a socket each the kernel spreads them by a hash of their addresses (benchmarks/load/workers.py)."""
 WATCH_SECONDS = 1.0
 """Between two looks at the files of a certificate."""
 
 
 class Listener:
-    """One entry of `servers:`. Binds without listening first, so that nobody is accepted before start-up has ended."""
+    """One entry of `servers:`. Binds without listening first, so that nobody is accepted before start-up has ended.
 
-    def __init__(self, config: ServerConfig) -> None:
+    inherited: sockets that another process has bound, in the place of `bind`; they stay bound when we stop. copies: how
+    many processes we bind for; each needs sockets of its own where the port is shared by SO_REUSEPORT.
+    """
+
+    def __init__(self, config: ServerConfig, inherited: Sequence[socket.socket] = (), copies: int = 1) -> None:
         self.config = config
+        self.copies = copies
+        self._has_copies = False  # our sockets were bound with SO_REUSEPORT, for each process its own
+        self._others: list[list[socket.socket]] = []  # of the processes from the second on
         self.endpoint: Endpoint | None = None
-        self._sockets: list[socket.socket] = []
+        self._credentials: Credentials | None = None
+        self._make: Callable[[], Any]
+        self._sockets: list[socket.socket] = list(inherited)
         self._servers: list[asyncio.AbstractServer] = []
         self._path: Path | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -44,9 +61,14 @@ class Listener:
     @property
     def port(self) -> int:
         """Port that is bound; 0 before, and for a unix socket."""
-        if self._path is not None or not self._sockets:
+        if self.config.listen.kind == "unix" or not self._sockets:
             return 0
         return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def handles(self) -> list[list[int]]:
+        """Descriptors of the sockets that are bound: one list for all processes, or one for each."""
+        return [[sock.fileno() for sock in sockets] for sockets in (self._sockets, *self._others)]
 
     @property
     def url(self) -> str:
@@ -72,10 +94,19 @@ class Listener:
         """
         address = self.config.listen
         try:
-            if address.kind == "unix":
+            if self._sockets:
+                pass  # inherited, or taken over
+            elif address.kind == "unix":
                 self._bind_unix(Path(address.path))
             else:
-                self._bind_tcp(address.host, address.port)
+                self._has_copies = self._wants_copies()
+                self._bind_tcp(address.host, address.port, self._sockets)
+            while self._has_copies and len(self._others) < self.copies - 1:
+                self._others.append([])
+                self._bind_tcp(address.host, self.port, self._others[-1])
+            for sock in (sock for sockets in self._others[self.copies - 1 :] for sock in sockets):
+                sock.close()  # of processes that will be no more
+            del self._others[self.copies - 1 :]
         except OSError as error:
             self.close()
             raise BindError(_explain(self.config, error)) from error
@@ -83,7 +114,21 @@ class Listener:
             self.close()
             raise
 
-    def _bind_tcp(self, host: str, port: int) -> None:
+    def _wants_copies(self) -> bool:
+        """Whether each process gets sockets of its own. Raises OSError when somebody else has the address."""
+        if self.config.reuse_port is not None or not OWN_SOCKETS or self.copies == 1:
+            return self.config.reuse_port is True
+        # With SO_REUSEPORT alone, a second server would take a part of our clients, and nobody would be told.
+        first: list[socket.socket] = []
+        if self.config.listen.port:
+            try:
+                self._bind_tcp(self.config.listen.host, self.config.listen.port, first)
+            finally:
+                for sock in first:
+                    sock.close()
+        return True
+
+    def _bind_tcp(self, host: str, port: int, sockets: list[socket.socket]) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         seen = set()
         missing: OSError | None = None
@@ -94,12 +139,12 @@ class Listener:
             if port == 0 and self.port:
                 where = (where[0], self.port, *where[2:])
             try:
-                self._sockets.append(self._bound(socket.socket(family, kind, protocol), where, dual=host == "::"))
+                sockets.append(self._bound(socket.socket(family, kind, protocol), where, dual=host == "::"))
             except OSError as error:
                 if error.errno not in _NO_SUCH_ADDRESS:
                     raise
                 missing = error  # `localhost` is often ::1 too, where there is no IPv6: its other address will do
-        if not self._sockets:
+        if not sockets:
             raise missing or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
 
     def _bound(self, sock: socket.socket, where: tuple[Any, ...], *, dual: bool) -> socket.socket:
@@ -107,7 +152,7 @@ class Listener:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if self.config.reuse_port:
+            if self._has_copies:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if sock.family == socket.AF_INET6:
                 # [::] takes IPv4 too, as its users expect; a name's addresses are bound one by one.
@@ -147,41 +192,74 @@ class Listener:
 
     async def serve(self, handler: Handler, state: LoopState) -> None:
         """Listen and accept; returns at once. Raises BindError when another process listens by now."""
-        self.endpoint = endpoint = endpoint_for(self.config, handler, state)
-        factory: Callable[[], Any] = endpoint.connection
-        if self.config.tls is not None:
-            # ssl costs 10 ms of start-up: only who needs it
-            from siphon_http.server.secure import SecureTransport
-            from siphon_http.server.tls import Credentials
-
-            credentials = Credentials(self.config.tls, alpn=self.config.alpn)
-            factory = lambda: SecureTransport(endpoint, credentials.context)  # noqa: E731
-            self._watch(credentials.refresh)
-        if self.config.proxy_protocol:
-            from siphon_http.server.proxy_protocol import ProxiedFactory
-
-            trusted = self.config.trusted_proxies
-            factory = ProxiedFactory(endpoint, factory, ClientAddress(trusted).believes if trusted else None)
+        self.endpoint = endpoint_for(self.config, handler, state)
+        self._use(self._credentials_of(self.config), self.endpoint)
         loop = asyncio.get_running_loop()
+        unix = self.config.listen.kind == "unix"
         create: Callable[..., Awaitable[asyncio.AbstractServer]]
-        create = loop.create_server if self._path is None else loop.create_unix_server
+        create = loop.create_unix_server if unix else loop.create_server
         try:
             if self._path is not None and _identity(self._path) != self._file:
                 # Bound but not listening, ours looks like a dead one to another process that starts meanwhile.
                 raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             for sock in self._sockets:
                 sock.listen(BACKLOG)  # uvloop would only log that it cannot, and serve nobody
-                self._servers.append(await create(factory, sock=sock, backlog=BACKLOG))
+                self._servers.append(await create(lambda: self._make(), sock=sock, backlog=BACKLOG))  # noqa: PLW0108
         except OSError as error:
             raise BindError(_explain(self.config, error)) from error
 
-    def _watch(self, refresh: Callable[[], object]) -> None:
-        """Look every second whether the certificate's files have changed."""
-        self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look, refresh)
+    @staticmethod
+    def _credentials_of(config: ServerConfig) -> Credentials | None:
+        """Read the certificate of a listener that has one. Raises TlsMaterialError."""
+        if config.tls is None:
+            return None
+        from siphon_http.server.tls import Credentials  # ssl costs 10 ms of start-up: only who needs it
 
-    def _look(self, refresh: Callable[[], object]) -> None:
-        refresh()
-        self._watch(refresh)
+        return Credentials(config.tls, alpn=config.alpn)
+
+    def _use(self, credentials: Credentials | None, endpoint: Endpoint) -> None:
+        """Make new connections with these and by the configuration; look every second whether their files change."""
+        make: Callable[[], Any] = endpoint.connection
+        if credentials is not None:
+            from siphon_http.server.secure import SecureTransport  # see _credentials_of
+
+            make = lambda: SecureTransport(endpoint, credentials.context)  # noqa: E731
+        if self.config.proxy_protocol:
+            from siphon_http.server.proxy_protocol import ProxiedFactory
+
+            trusted = self.config.trusted_proxies
+            make = ProxiedFactory(endpoint, make, ClientAddress(trusted).believes if trusted else None)
+        self._make = make
+        self._credentials = credentials
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._look()
+
+    def _look(self) -> None:
+        if self._credentials is not None:
+            self._credentials.refresh()
+            self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)
+
+    def changing(self, config: ServerConfig) -> Callable[[], None]:
+        """Prepare to serve by `config` on the same sockets; return what does it, in one step that cannot fail.
+
+        New connections get all of it, open ones see `Endpoint.change`. Raises TlsMaterialError.
+        """
+        kept = self._credentials is not None and config.tls == self.config.tls and config.alpn == self.config.alpn
+        credentials = self._credentials if kept else self._credentials_of(config)
+        settings = {} if self.endpoint is None else settings_of(config, self.endpoint.state)
+
+        def change() -> None:
+            if self._path is not None and config.unix_mode not in (None, self.config.unix_mode):
+                with contextlib.suppress(OSError):  # somebody has removed it
+                    self._path.chmod(config.unix_mode or 0)
+            self.config = config
+            if self.endpoint is not None:
+                self.endpoint.change(**settings)
+                self._use(credentials, self.endpoint)
+
+        return change
 
     def stop(self) -> None:
         """Stop accepting; connections that are open stay."""
@@ -191,9 +269,10 @@ class Listener:
         for server in self._servers:
             server.close()
         self._servers.clear()
-        for sock in self._sockets:
+        for sock in (sock for sockets in (self._sockets, *self._others) for sock in sockets):
             sock.close()
         self._sockets.clear()
+        self._others.clear()
         if self._path is not None:
             with contextlib.suppress(OSError):
                 if _identity(self._path) == self._file:  # not that of a successor

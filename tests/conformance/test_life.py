@@ -265,16 +265,19 @@ def test_the_deadline_holds_behind_a_blocking_handler(make: Make) -> None:
         assert time.monotonic() - start < 3
 
 
-def test_sighup_is_logged_and_ignored(make: Make) -> None:
-    server = make().start()
+def test_sighup_reloads_and_harms_nothing(make: Make) -> None:
+    server = make(log={"level": "info"}).start()
     with Wire(server["plain"]) as wire:
         wire.send(polite("/sleep/200"))
         wait_for(server, "begins")
         server.signal(signal.SIGHUP)
         assert wire.read().body == b"slept"
         wire.expect_open()
-    assert "SIGHUP" in server.log()
+    wait_for(server, "shutdown 1")
+    assert events(server).count("load") == 2
+    assert "configuration reloaded in " in server.log()
     server.stop()
+    assert events(server)[-2:] == ["shutdown 2", "shutdown 1"]
 
 
 def test_a_startup_hook_that_raises_is_logged_and_the_rest_run(make: Make) -> None:

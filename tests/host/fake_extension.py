@@ -42,7 +42,7 @@ class FakeTask:
         self._socket: socket.socket | None = None
 
     def bind(self) -> None:
-        note("bind")
+        note(f"bind in {os.getpid()}" if "pids" in self._words else "bind")
         if "bind-fails" in self._words:
             raise BindError("127.0.0.1:8080: address already in use")
         if "bind-breaks" in self._words:
@@ -106,6 +106,41 @@ class FakeTask:
             raise ZeroDivisionError("a bug")
 
 
+class FakeSuccessor(FakeTask):
+    """A task that can follow another one, and whose socket workers can share: words "reloads"."""
+
+    def __init__(self, words: set[str]) -> None:
+        super().__init__(words)
+        self.served = 0
+
+    @property
+    def handles(self) -> dict[str, list[int]]:
+        return {} if self._socket is None else {"socket": [self._socket.fileno()]}
+
+    def adopt(self, earlier: FakeSuccessor) -> None:
+        note("adopt")
+        if "bind-fails" in self._words:
+            raise BindError("127.0.0.1:8080: address already in use")
+        self._socket, earlier._socket = earlier._socket, None
+
+    def follow(self, earlier: FakeSuccessor) -> None:
+        note("follow")
+        if "bind-fails" in self._words:
+            raise BindError("127.0.0.1:8080: address already in use")
+        self._earlier = earlier
+
+    async def serve(self) -> None:
+        if (earlier := getattr(self, "_earlier", None)) is not None:
+            self._socket, earlier._socket = earlier._socket, None
+        await super().serve()
+
+    async def retire(self, seconds: float) -> None:
+        note(f"retire {seconds}")
+        if "retire-breaks" in self._words:
+            raise ZeroDivisionError("a bug")
+        await self.shutdown()
+
+
 class Fake:
     """The extension; the entry point names the class."""
 
@@ -141,7 +176,7 @@ class Fake:
 
     def task(self, context) -> FakeTask:
         note("task")
-        return FakeTask(self._words)
+        return FakeSuccessor(self._words) if "reloads" in self._words else FakeTask(self._words)
 
     def table(self) -> list[list[str]]:
         return [

@@ -66,19 +66,13 @@ def test_every_key_of_the_original_is_accepted_with_one_warning(read):
     assert parsed.config.server.drain_secs == 5
 
 
-def test_what_this_version_lacks_is_said_key_by_key(read):
-    text = (
-        "admin: {listen: '127.0.0.1:9090', auth: {token: x}}\nmetrics: {prometheus: {listen: ':9100', path: /m}}\n"
-        "cache: [{name: a, url: 'redis://x'}]\nworkers: auto\n"
-    )
+def test_reloading_and_workers_are_no_reason_for_a_warning(read):
+    text = "workers: auto\nworker_max_requests: 1000\nworker_max_rss_mb: 300\n"
     parsed = read(text, script="script: {path: routes.py, reload: sighup}\n")
-    assert parsed.problems == []
-    assert [w.split(": ")[1] for w in parsed.warnings] == ["workers", "script.reload"]
-    assert all("not available in this version" in w for w in parsed.warnings)
-
-
-def test_reload_off_and_one_worker_need_no_warning(read):
-    assert read("workers: 1\n", script="script: {path: routes.py, reload: off}\n").warnings == []
+    assert (parsed.problems, parsed.warnings) == ([], [])
+    config = parsed.config
+    assert (config.workers, config.worker_max_requests, config.worker_max_rss_mb) == ("auto", 1000, 300)
+    assert config.script.reload == "sighup"
 
 
 def test_unknown_keys_are_mistakes_with_a_suggestion(read):

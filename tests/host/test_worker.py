@@ -80,15 +80,6 @@ def test_a_second_signal_ends_a_process_whose_loop_is_held(project):
     assert ended(process)[0] in (130, 143)
 
 
-def test_sighup_is_logged_and_ignored(project):
-    process, _ = project.serving()
-    process.send_signal(signal.SIGHUP)
-    assert "SIGHUP is ignored" in process.stderr.readline()
-    process.send_signal(signal.SIGTERM)
-    assert ended(process)[0] == 0
-    assert project.notes()[-1] == "shutdown"
-
-
 def test_a_signal_while_the_script_is_loaded_ends_cleanly(project):
     project.write("routes.py", "import time\nfrom siphon import fake\nfake.note('loading')\ntime.sleep(60)\n")
     process = project.start("run")
@@ -193,12 +184,10 @@ def test_without_uvloop_asyncio_serves_with_a_warning(project):
     path = f"{project.folder / 'lib'}:{project.environment()['PYTHONPATH']}"
     process, lines = project.serving(PYTHONPATH=path)
     assert lines[0].endswith(", asyncio")
-    process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     code, _, err = ended(process)
     assert code == 0
     assert "uvloop cannot be imported (no such build)" in err
-    assert "SIGHUP is ignored" in err
 
 
 def test_a_closed_standard_output_is_no_reason_to_stop(project):

@@ -1,0 +1,304 @@
+"""The process above several workers: it binds, starts them, starts them again, reloads and drains them.
+
+    check the configuration -> bind -> first worker ready -> the others -> "ready"
+      -> a worker dies: another one, later each time that it dies young
+      -> SIGHUP: workers reload one after the other, or, for a changed configuration, are replaced one after the other
+      -> SIGTERM or SIGINT: all drain
+
+It serves nothing and loads no script. What is said once for all, it says; the script's own lines are each worker's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+
+from siphon_http.host.admin import Admin, State
+from siphon_http.host.api import SharedTask
+from siphon_http.host.child import Child
+from siphon_http.host.crew import Crew, WorkerFailedError
+from siphon_http.host.ledger import Series
+from siphon_http.host.metrics import everything
+from siphon_http.host.orders import Assignment, Report
+from siphon_http.host.prepare import Prepared, read
+from siphon_http.host.reload import What, Wishes, follow_log, say_what_needs_a_restart
+from siphon_http.host.signals import Signals
+from siphon_http.host.watch import Watch
+from siphon_http.host.worker import GRACE_SECS, KEPT, OFF, error_text, start_lines, title
+
+__all__ = ["Supervisor"]
+
+logger = logging.getLogger("siphon_http.host")
+
+
+class Supervisor:
+    """The life of the process above the workers.
+
+    prepared: the configuration; no script is loaded. say: prints a line of the start. began: when the process did.
+    """
+
+    def __init__(self, prepared: Prepared, signals: Signals, say: Callable[[str], None], began: float) -> None:
+        self.prepared = prepared
+        self.crew = Crew(self._assignment, self._heard)
+        self._signals = signals
+        self._say = say
+        self._began = began
+        self._wishes = Wishes()
+        self._tasks: dict[str, SharedTask] = {}
+        self._yaml: object = None
+        self._watched: tuple[tuple[str, ...], int] = ((), 0)
+        self._turn = asyncio.Lock()
+        self._state: State = "starting"
+        self._admin: Admin | None = None
+        self._reliefs: set[asyncio.Task[None]] = set()
+
+    def run(self) -> int:
+        """Live until told to stop, and return the exit code. Raises BindError, WorkerFailedError."""
+        loop = asyncio.new_event_loop()  # asyncio's own: there is nothing here to do fast
+        asyncio.set_event_loop(loop)
+
+        def child_ended(number: int, frame: FrameType | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self.crew.reap)
+
+        self._signals.attach(loop)
+        self._signals.before_leaving = self.crew.kill
+        self._signals.when_hung_up(lambda: self._wishes.ask("configuration"))
+        signal.signal(signal.SIGCHLD, child_ended)
+        try:
+            return loop.run_until_complete(self._live())
+        finally:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            asyncio.set_event_loop(None)
+            loop.close()
+            self.crew.close()
+
+    async def _live(self) -> int:
+        working = asyncio.ensure_future(self._work())
+        stopping = asyncio.ensure_future(self._signals.stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            began = time.monotonic()
+            for one in (stopping, working, *self._reliefs):
+                one.cancel()
+            await asyncio.wait({stopping, working})
+            await self._end()
+        if not working.cancelled():
+            working.result()
+        now = time.monotonic()
+        by = self._signals.received.name if self._signals.received else "the script"
+        self._say(f"stopped by {by} after {now - self._began:.1f} s, drained in {now - began:.1f} s")
+        return 0 if self.crew.is_clean else 1
+
+    def _numbers(self) -> list[Series]:
+        """Return what all workers, and those before them, have counted."""
+        living = {str(child.slot.number): child for child in self.crew.children}
+        slots = {name: child.slot.view for name, child in living.items()}
+        pids = {name: child.pid for name, child in living.items()}
+        return everything(slots, pids, [slot.view for slot in self.crew.slots.all() if not slot.taken])
+
+    async def _end(self) -> None:
+        self._signals.draining = True
+        self._state = "draining"
+        for task in self._tasks.values():
+            await task.shutdown()  # no more connections
+        await self.crew.stop(self.prepared.config.server.drain_secs + 3 * GRACE_SECS)
+        if self._admin is not None:
+            self._admin.close()
+
+    async def _work(self) -> None:
+        """Start everything, then reload when asked to."""
+        config = self.prepared.config
+        self._admin = Admin(config.admin, config.metrics, state=lambda: self._state, numbers=self._numbers)
+        self._admin.bind()
+        await self._admin.serve()
+        for part in self.prepared.parts:
+            task = part.extension.task(part.context)
+            if isinstance(task, SharedTask):
+                self._tasks[part.name] = task
+                task.bind()
+        self._yaml = _contents(self.prepared)
+        await self.crew.man(self.prepared.place.count)
+        self._state = "ready"
+        self._announce()
+        watch = Watch(lambda: self._wishes.ask("script"))
+        try:
+            while True:
+                files, since = self._watched
+                watch.look_at(files if self.prepared.config.script.reload == "auto" else (), since)
+                what = await self._wishes.next()
+                async with self._turn:
+                    await self._reload(what)
+        finally:
+            watch.stop()
+
+    def _announce(self) -> None:
+        first = self.crew.posts[0].child
+        report: Report = {} if first is None else first.report
+        hints = f"{len(self.crew.posts)} workers - Ctrl-C stops"
+        milliseconds = (time.monotonic() - self._began) * 1000
+        file = str(self.prepared.options.file)
+        self._say(title(report.get("loop", "?")))
+        for line in start_lines(report.get("listeners", ()), report.get("counts", ""), file, milliseconds, hints):
+            self._say(line)
+
+    # ---- what workers are given, and say
+
+    def _assignment(self, index: int) -> Assignment:
+        options = self.prepared.options
+        return Assignment(
+            file=str(options.file),
+            verbose=options.verbose,
+            log_level=options.log_level,
+            log_format=options.log_format,
+            index=index,
+            count=self.prepared.place.count,
+            slot=-1,
+            inherited={name: _own(task.handles, index) for name, task in self._tasks.items()},
+            drain_secs=self.prepared.config.server.drain_secs,
+        )
+
+    def _heard(self, child: Child, report: Report) -> None:
+        word = report["is"]
+        if word in {"ready", "reloaded", "kept"}:
+            child.report = report
+            # After a failure also for a module that was missing.
+            folders = report["folders"] if word == "kept" else []
+            self._watched = ((*report["files"], *folders), report["began"])
+        elif word == "tired":
+            relief = asyncio.ensure_future(self._relieve(child, report["text"]))
+            self._reliefs.add(relief)
+            relief.add_done_callback(self._reliefs.discard)
+
+    async def _relieve(self, child: Child, reason: str) -> None:
+        async with self._turn:
+            post = next((one for one in self.crew.posts if one.child is child), None)
+            if post is None:
+                return
+            logger.info("worker %d (pid %d) is replaced: %s", child.index, child.pid, reason)
+            try:
+                await self.crew.relieve(post)
+            except (WorkerFailedError, OSError) as error:
+                logger.error("worker %d stays: its successor cannot be started\n%s", child.index, error)
+
+    # ---- reload
+
+    async def _reload(self, what: What) -> None:
+        if self.prepared.config.script.reload == "off":
+            logger.warning(OFF)
+            return
+        try:
+            if what == "configuration" and _contents(self.prepared) != self._yaml:
+                await self._replace_all()
+            else:
+                await self._reload_in_turn(what)
+        except Exception as error:  # the old ones serve on, whatever it was
+            logger.error(KEPT, what, error_text(error, verbose=self.prepared.options.verbose))
+
+    async def _reload_in_turn(self, what: What) -> None:
+        """Let one worker after the other reload in place; the first that fails is the last that tries."""
+        began = time.monotonic()
+        if what == "configuration":
+            follow_log(self.prepared)
+        done = 0
+        text = ""
+        for child in [post.child for post in self.crew.posts if post.child is not None and post.child.ready]:
+            report = child.report
+            child.order(do="reload", what=what)
+            await self.crew.until(lambda: child.report is not report or child not in self.crew.children)  # noqa: B023
+            if child.report is report:
+                continue  # it has died, and its successor loads what is there
+            if child.report["is"] == "kept":
+                raise WorkerFailedError(child.report["text"], 1)
+            text = child.report["text"].partition(": ")[2]
+            done += 1
+        logger.info("%s reloaded in %d workers in %.0f ms: %s", what, done, (time.monotonic() - began) * 1000, text)
+
+    async def _replace_all(self) -> None:
+        """Check and bind what has changed, then replace one worker after the other.
+
+        When the first cannot be replaced everything stays as it was. Raises ConfigError, BindError, WorkerFailedError.
+        """
+        began = time.monotonic()
+        earlier, loaded = self.prepared, read(self.prepared.options, [], self.prepared)
+        contents = _contents(loaded)
+        say_what_needs_a_restart(earlier, loaded)
+        before = self._adopt(loaded)
+        self.prepared = loaded
+        try:
+            if self.crew.posts:
+                await self.crew.relieve(self.crew.posts[0])
+        except BaseException:
+            self.prepared = earlier
+            await self._give_back(before)
+            raise
+        self._yaml = contents
+        follow_log(loaded)
+        for post in list(self.crew.posts[1:]):
+            if post.index >= loaded.place.count:
+                self.crew.dismiss(post)
+            else:
+                await self.crew.relieve(post)
+        await self.crew.man(loaded.place.count)
+        for task in before.values():
+            await task.shutdown()  # what it still has, nobody serves any more
+        count = len(self.crew.posts)
+        logger.info("configuration reloaded, %d workers replaced in %.1f s", count, time.monotonic() - began)
+
+    def _adopt(self, loaded: Prepared) -> dict[str, SharedTask]:
+        """Bind for `loaded`, taking over what is bound; return the tasks that had it before. Raises BindError."""
+        before = dict(self._tasks)
+        made: dict[str, SharedTask] = {}
+        try:
+            for part in loaded.parts:
+                task = part.extension.task(part.context)
+                if not isinstance(task, SharedTask):
+                    continue
+                made[part.name] = task
+                if part.name in before:
+                    task.adopt(before[part.name])
+                else:
+                    task.bind()
+        except BaseException:
+            for name, task in made.items():
+                if name in before:
+                    before[name].adopt(task)
+            raise
+        self._tasks = made
+        return before
+
+    async def _give_back(self, before: dict[str, SharedTask]) -> None:
+        made, self._tasks = self._tasks, before
+        for name, task in made.items():
+            if name in before:
+                before[name].adopt(task)
+            await task.shutdown()
+
+
+def _own(handles: Mapping[str, object], index: int) -> dict[str, list[int]]:
+    """Return what the worker of `index` inherits: what all share, and what is its own (see `SharedTask.handles`)."""
+    own: dict[str, list[int]] = {}
+    for name, fds in handles.items():
+        shared, at, owner = name.rpartition("@")
+        if not at or owner == str(index):
+            own[shared or name] = list(fds)  # type: ignore[call-overload]
+    return own
+
+
+def _contents(prepared: Prepared) -> dict[Path, bytes | None]:
+    """Return what is in siphon.yaml and the extensions' own files."""
+    files = [prepared.options.file, *(part.context.config for part in prepared.parts)]
+    contents: dict[Path, bytes | None] = {}
+    for file in files:
+        if isinstance(file, Path):
+            try:
+                contents[file] = file.read_bytes()
+            except OSError:
+                contents[file] = None
+    return contents
