@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -100,7 +101,7 @@ class Supervisor:
         """Return what all workers, and those before them, have counted."""
         living = {str(child.slot.number): child for child in self.crew.children}
         slots = {name: child.slot.view for name, child in living.items()}
-        pids = {name: child.pid for name, child in living.items()}
+        pids = {name: child.pid for name, child in living.items()} | {"supervisor": os.getpid()}
         return everything(slots, pids, [slot.view for slot in self.crew.slots.all() if not slot.taken])
 
     async def _end(self) -> None:
