@@ -27,7 +27,7 @@ WORK = ROOT / "build" / "wheels"
 OLDEST = (3, 11)
 MAX_BYTES = 4 * 1024 * 1024
 IMPORT_MS = 25.0
-NEEDS_SOURCES = ("tests/source", "tests/packaging")
+NEEDS_SOURCES = ("tests/source", "tests/packaging", "tests/deploy")
 """Tests of how the source tree looks: there is none beside an installed wheel."""
 
 PROBE = (
