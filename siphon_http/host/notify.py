@@ -1,18 +1,17 @@
 """What a service manager and this process tell each other: sd_notify(3) and sd_listen_fds(3), as systemd has them.
 
 Both come from the environment, are read once, and are taken out of it, so that no child of ours believes them its own.
-Whoever is the main process, the one worker or the supervisor of several, calls:
+`host/worker.py` alone, or `host/supervisor.py` above several, is the process that the manager knows, and calls:
 
-- `Activation.from_environment()` first of all, when the configuration was read. `by_address` goes into
-  `Context.inherited` of every extension before `Task.bind`; `unclaimed(...)` after it, with all `handles`.
-- `Notifier.from_environment()` there, too, then `watch(loop)` as soon as the loop runs; `status(...)` before the
-  start-up hooks.
+- `Activation.from_environment()` first of all: `by_address` goes into `Context.inherited` of every extension, and
+  `unclaimed(...)` is asked after `Task.bind`, with all `handles`.
+- `Notifier.from_environment()`, then `watch(loop)` as soon as the loop runs, and `status(...)` before the start-up hooks.
 - `ready(...)` once every `Task.serve` has returned, and again when a reload has ended, well or not.
-- `reloading()` when a SIGHUP or a changed script begins to be read.
-- `stopping(drain_secs + grace)` before `Task.drain`.
+- `reloading()` when the configuration or the script begin to be read again.
+- `stopping(...)`, with the seconds of the drain and a margin, before it begins.
 - `close()` at the very end. Until then the watchdog is fed: a drain may take longer than its interval.
 
-A worker of a supervisor calls none of them.
+A worker of a supervisor finds nothing in its environment.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from siphon_http.host.config import HostConfig
 from siphon_http.host.discovery import discover
 from siphon_http.host.metrics import MetricsNamespace
 from siphon_http.host.namespace import Namespaces
+from siphon_http.host.notify import Activation
 from siphon_http.host.script import Script
 from siphon_http.settings import sorted_problems
 
@@ -41,6 +42,8 @@ class Options:
     """Which of the processes that serve together this one is; None: the first, or only, one, which counts them."""
     inherited: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)
     """Sockets that another process has bound for each extension."""
+    activation: Activation = field(default_factory=Activation)
+    """Sockets of the service manager, for whichever extension has their address."""
     builtins: Builtins = field(default_factory=Builtins)
     """The host's own namespaces, which outlive a reload."""
 
@@ -143,6 +146,10 @@ def read(options: Options, warnings: list[str], earlier: Prepared | None = None)
 
     earlier: what is in use when the configuration is read again; logging is then left as it is.
     """
+    if earlier is not None:
+        options = replace(
+            options, activation=Activation()
+        )  # its sockets belong to listeners, which may have closed them
     found = config.parse(options.file)
     problems = list(found.problems)
     form = options.log_format or found.config.log.format
@@ -225,7 +232,7 @@ def new_context(name: str, read: config.Parsed, script: Script, options: Options
         sync_queue_max=read.config.script.executor_queue_capacity,
         script=script,
         worker=place,
-        inherited=options.inherited.get(name, {}),
+        inherited={**options.activation.by_address, **options.inherited.get(name, {})},
         counters=options.builtins.counters(name),
         builtins=options.builtins,
     )

@@ -25,12 +25,13 @@ from siphon_http.host.child import Child
 from siphon_http.host.crew import Crew, WorkerFailedError
 from siphon_http.host.ledger import Series
 from siphon_http.host.metrics import everything
+from siphon_http.host.notify import Notifier
 from siphon_http.host.orders import Assignment, Report
 from siphon_http.host.prepare import Prepared, read
 from siphon_http.host.reload import What, Wishes, follow_log, say_what_needs_a_restart
 from siphon_http.host.signals import Signals
 from siphon_http.host.watch import Watch
-from siphon_http.host.worker import GRACE_SECS, KEPT, OFF, error_text, start_lines, title
+from siphon_http.host.worker import GRACE_SECS, KEPT, OFF, SERVING_OLD, error_text, start_lines, title
 
 __all__ = ["Supervisor"]
 
@@ -41,15 +42,19 @@ class Supervisor:
     """The life of the process above the workers.
 
     prepared: the configuration; no script is loaded. say: prints a line of the start. began: when the process did.
+    notifier: tells the service manager.
     """
 
-    def __init__(self, prepared: Prepared, signals: Signals, say: Callable[[str], None], began: float) -> None:
+    def __init__(
+        self, prepared: Prepared, signals: Signals, say: Callable[[str], None], began: float, notifier: Notifier
+    ) -> None:
         self.prepared = prepared
         self.crew = Crew(self._assignment, self._heard)
         self._signals = signals
         self._say = say
         self._began = began
         self._wishes = Wishes()
+        self._notifier = notifier
         self._tasks: dict[str, SharedTask] = {}
         self._yaml: object = None
         self._watched: tuple[tuple[str, ...], int] = ((), 0)
@@ -77,9 +82,11 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             asyncio.set_event_loop(None)
             loop.close()
+            self._notifier.close()
             self.crew.close()
 
     async def _live(self) -> int:
+        self._notifier.watch(asyncio.get_running_loop())
         working = asyncio.ensure_future(self._work())
         stopping = asyncio.ensure_future(self._signals.stop.wait())
         try:
@@ -107,9 +114,11 @@ class Supervisor:
     async def _end(self) -> None:
         self._signals.draining = True
         self._state = "draining"
+        seconds = self.prepared.config.server.drain_secs + 3 * GRACE_SECS
+        self._notifier.stopping(seconds + GRACE_SECS)
         for task in self._tasks.values():
             await task.shutdown()  # no more connections
-        await self.crew.stop(self.prepared.config.server.drain_secs + 3 * GRACE_SECS)
+        await self.crew.stop(seconds)
         if self._admin is not None:
             self._admin.close()
 
@@ -124,10 +133,13 @@ class Supervisor:
             if isinstance(task, SharedTask):
                 self._tasks[part.name] = task
                 task.bind()
+        self.prepared.options.activation.unclaimed(task.handles for task in self._tasks.values())
+        self._notifier.status("workers start")
         self._yaml = _contents(self.prepared)
         await self.crew.man(self.prepared.place.count)
         self._state = "ready"
         self._announce()
+        self._notifier.ready("serving")
         watch = Watch(lambda: self._wishes.ask("script"))
         try:
             while True:
@@ -194,6 +206,8 @@ class Supervisor:
         if self.prepared.config.script.reload == "off":
             logger.warning(OFF)
             return
+        status = "serving"
+        self._notifier.reloading()
         try:
             if what == "configuration" and _contents(self.prepared) != self._yaml:
                 await self._replace_all()
@@ -201,6 +215,9 @@ class Supervisor:
                 await self._reload_in_turn(what)
         except Exception as error:  # the old ones serve on, whatever it was
             logger.error(KEPT, what, error_text(error, verbose=self.prepared.options.verbose))
+            status = SERVING_OLD
+        finally:
+            self._notifier.ready(status)
 
     async def _reload_in_turn(self, what: What) -> None:
         """Let one worker after the other reload in place; the first that fails is the last that tries."""

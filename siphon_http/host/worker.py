@@ -18,19 +18,21 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from siphon_http import __version__
 from siphon_http.errors import HttpError
 from siphon_http.host import log
 from siphon_http.host.admin import Admin, State, admin_of_one
-from siphon_http.host.api import Task
+from siphon_http.host.api import SharedTask, Task
+from siphon_http.host.notify import Activation, Notifier
 from siphon_http.host.prepare import Options, Part, Prepared, read
 from siphon_http.host.reload import Reloader, What, Wishes
 from siphon_http.host.signals import Signals, Stopped
 from siphon_http.host.watch import Watch
 
-__all__ = ["KEPT", "OFF", "Worker", "described", "error_text", "start_lines", "title", "write"]
+__all__ = ["KEPT", "OFF", "SERVING_OLD", "Worker", "described", "error_text", "start_lines", "title", "write"]
 
 logger = logging.getLogger("siphon_http.host")
 
@@ -39,6 +41,7 @@ GRACE_SECS = 1.0
 
 
 KEPT = "%s not reloaded, what was loaded before stays in use\n%s"
+SERVING_OLD = "serving; the last reload failed, see the log"
 OFF = "SIGHUP is ignored: script.reload is off; restart to load changes"
 
 
@@ -63,6 +66,7 @@ class Worker:
         self._signals = Signals(leave)
         self._state: State = "starting"
         self._wishes = Wishes()
+        self._notifier = Notifier()
         self._form: log.LogFormat = options.log_format or "pretty"
 
     def run(self) -> int:
@@ -94,12 +98,14 @@ class Worker:
         write(sys.stderr, text)
 
     def _run(self) -> int:
-        prepared = read(self._options, [])
+        activation = Activation.from_environment()
+        self._notifier = Notifier.from_environment()
+        prepared = read(replace(self._options, activation=activation), [])
         self._form = prepared.form
         if prepared.place.index == -1:
             from siphon_http.host.supervisor import Supervisor  # not needed by one process alone
 
-            return Supervisor(prepared, self._signals, self._say, self._began).run()
+            return Supervisor(prepared, self._signals, self._say, self._began, self._notifier).run()
         prepared.load()
         prepared.settle()
         loop, name = _new_loop()
@@ -120,6 +126,7 @@ class Worker:
         builtins = prepared.options.builtins
         admin = self._admin(prepared)
         try:
+            self._notifier.watch(asyncio.get_running_loop())
             if admin is not None:
                 admin.bind()
                 await admin.serve()
@@ -128,6 +135,8 @@ class Worker:
                 tasks.append((part, part.extension.task(part.context)))
             for _, task in tasks:
                 task.bind()
+            prepared.options.activation.unclaimed(task.handles for _, task in tasks if isinstance(task, SharedTask))
+            self._notifier.status("start-up hooks run")
             await self._start([task for _, task in tasks], prepared.config.server.drain_secs)
             if not self._signals.stop.is_set():
                 for _, task in tasks:
@@ -135,6 +144,7 @@ class Worker:
                 self._state = "ready"
                 reloader = Reloader(prepared, tasks)
                 self._announce(reloader)
+                self._notifier.ready("serving")
                 await self._serve(reloader)
                 self._state = "draining"
                 drained = await self._drain(reloader)
@@ -144,6 +154,7 @@ class Worker:
             await builtins.stop()
             if admin is not None:
                 admin.close()
+            self._notifier.close()
         self._say(self._stopped_line(drained))
         return 0 if all(clean) else 1
 
@@ -190,10 +201,13 @@ class Worker:
         if reloader.prepared.config.script.reload == "off":
             logger.warning(OFF)
             return
+        self._notifier.reloading()
         try:
             self._reloaded(await reloader.reload(what), reloader)
         except Exception as error:  # the old one serves on, whatever it was
             self._kept(what, error_text(error, verbose=self._options.verbose), reloader)
+        finally:
+            self._notifier.ready(SERVING_OLD if reloader.failed_last else "serving")
 
     def _reloaded(self, text: str, reloader: Reloader) -> None:
         logger.info("%s", text)
@@ -209,6 +223,7 @@ class Worker:
         began = time.monotonic()
         self._signals.draining = True
         seconds = reloader.prepared.config.server.drain_secs
+        self._notifier.stopping(seconds + 3 * GRACE_SECS)
         await asyncio.gather(*(_drain(part.name, task, seconds) for part, task in reloader.tasks))
         await reloader.finish()
         self._drained()
