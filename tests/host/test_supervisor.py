@@ -333,3 +333,28 @@ def test_lines_are_taken_out_of_a_buffer_when_they_are_whole():
     assert split_lines(buffer) == [] and buffer == b'{"do"'
     buffer += b': "reload"}\n'
     assert split_lines(buffer) == [{"do": "reload"}]
+
+
+# ---- what operators ask
+
+
+def test_the_supervisor_answers_for_all_workers(project, crew):
+    import urllib.request
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process, _ = crew("reloads", f"admin: {{listen: '127.0.0.1:{port}'}}\n")
+
+    def get(path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.read().decode()
+
+    assert "ready" in get("/admin/ready")
+    project.write("routes.py", "changed = 1\n")
+    wait_for_line(process, "script reloaded in 2 workers")
+    assert 'siphon_reloads_total{result="ok"} 2' in get("/metrics")
+    os.kill(children(process)[0], signal.SIGKILL)
+    wait_for_line(process, " serves")
+    assert 'siphon_reloads_total{result="ok"} 2' in get("/metrics")  # what the dead one has counted stays
+    stopped(process)
