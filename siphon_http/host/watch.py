@@ -20,6 +20,8 @@ LOOK_SECONDS = 0.25
 LOOK_SECONDS_NOTIFIED = 2.0
 SETTLE_SECONDS = 0.04
 """For so long nothing may change until a change is told."""
+NOTIFIED_AFTER_SECONDS = 1.0
+"""watchfiles takes 50 ms to import, which the first requests need not share the interpreter with."""
 
 CLOCK_NS = 20_000_000
 """So much the times of files may lag behind the clock: the kernel takes them from its last tick."""
@@ -51,6 +53,7 @@ class Watch:
         self._unsettled = False
         self._may_notify = notified
         self._notifier: _Notifier | None = None
+        self._later: asyncio.TimerHandle | None = None
 
     def look_at(self, files: Iterable[str], since: int = 0) -> None:
         """Watch these, and no others. What is known of a file stays known.
@@ -63,8 +66,10 @@ class Watch:
             return
         for path in files:
             self._files[path] = known.get(path) or _first_look(path, since)
-        if self._may_notify:
+        if self._notifier is not None:
             self._notify()
+        elif self._may_notify and self._later is None:
+            self._later = self._loop.call_later(NOTIFIED_AFTER_SECONDS, self._notify)
         if self._timer is None:
             self._wait()
 
@@ -73,12 +78,16 @@ class Watch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self._notifier is not None:
             self._notifier.stop()
             self._notifier = None
         self._files.clear()
 
     def _notify(self) -> None:
+        self._later = None
         folders = frozenset(path if os.path.isdir(path) else os.path.dirname(path) for path in self._files)
         if self._notifier is not None:
             if self._notifier.folders == folders:

@@ -19,18 +19,20 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from siphon_http import __version__
 from siphon_http.errors import HttpError
 from siphon_http.host import log
-from siphon_http.host.admin import Admin, State, admin_of_one
 from siphon_http.host.api import SharedTask, Task
 from siphon_http.host.notify import Activation, Notifier
 from siphon_http.host.prepare import Options, Part, Prepared, read
 from siphon_http.host.reload import Reloader, What, Wishes
 from siphon_http.host.signals import Signals, Stopped
 from siphon_http.host.watch import Watch
+
+if TYPE_CHECKING:
+    from siphon_http.host.admin import Admin, State
 
 __all__ = ["KEPT", "OFF", "SERVING_OLD", "Worker", "described", "error_text", "start_lines", "title", "write"]
 
@@ -160,8 +162,11 @@ class Worker:
 
     def _admin(self, prepared: Prepared) -> Admin | None:
         """Return the listeners for operators, where this process is the only one; else they are the supervisor's."""
-        if not prepared.place.is_first:
+        config = prepared.config
+        if not prepared.place.is_first or (config.admin.listen is None and config.metrics.prometheus.listen is None):
             return None
+        from siphon_http.host.admin import admin_of_one  # not needed by most
+
         return admin_of_one(prepared.config, prepared.place.counters, lambda: self._state)
 
     async def _serve(self, reloader: Reloader) -> None:

@@ -22,7 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for server in serving(tmp_path_factory.mktemp("leaks"), "main.py", {"plain": {}}):
         before = -1
         while before != (before := descriptors(server)):  # the watch of the script opens some, beside the start
-            time.sleep(0.5)
+            time.sleep(1.5)
         yield server
 
 

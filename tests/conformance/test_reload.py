@@ -233,6 +233,7 @@ def test_certificates_change_without_a_failed_request_and_a_bad_one_changes_noth
 def test_memory_and_descriptors_stay_flat_over_reloads(make: Make) -> None:
     """Small here; SIPHON_HTTP_SOAK_SCALE=100 has 2,000 reloads under 2,000,000 requests."""
     server = make().start()
+    time.sleep(1.5)  # then the watch of the script has opened what it needs
 
     def reload(count: int) -> None:
         for _ in range(count):

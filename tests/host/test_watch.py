@@ -152,11 +152,14 @@ def test_other_files_may_be_watched_and_none(tmp_path):
     play(tmp_path, scenario)
 
 
-def test_the_thread_of_watchfiles_ends_with_the_watch(tmp_path):
+def test_the_thread_of_watchfiles_begins_after_a_while_and_ends_with_the_watch(tmp_path, monkeypatch):
+    monkeypatch.setattr("siphon_http.host.watch.NOTIFIED_AFTER_SECONDS", 0.02)
     (tmp_path / "a.py").write_text("1")
 
     async def scenario(seen):
         seen.look_at("a.py")
+        assert "siphon-watch" not in {thread.name for thread in threading.enumerate()}
+        await asyncio.sleep(0.1)
         assert "siphon-watch" in {thread.name for thread in threading.enumerate()}
 
     play(tmp_path, scenario, notified=True)
