@@ -4,8 +4,8 @@
     python benchmarks/counts.py --save     make what was counted the base
 
 Times of a shared machine prove nothing; callgrind counts the same instructions each time. The benchmarks are those of
-`make bench`. Counted is what is executed inside our own extension modules, so that the base holds for every build of
-CPython with one compiler; what the interpreter spends around it is shown beside. The base is kept for each compiler.
+`make bench`. Counted is what is executed inside our own extension modules; what the interpreter spends around them is
+shown beside. The base is kept for each compiler and each build of CPython, whose flags are those of our modules, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,11 +122,13 @@ def measure(chosen: str) -> dict[str, tuple[int, int]]:
 
 
 def compiler() -> str:
-    """Return what the base belongs to: instruction set and compiler, `x86_64 gcc 12`."""
+    """Return what the base belongs to: `x86_64 gcc 12 python 3.11.2 1a2b3c4d`, the last for the flags of Python's build."""
     told = subprocess.run([os.environ.get("CC", "cc"), "--version"], capture_output=True, text=True, check=True).stdout
     kind = "clang" if "clang" in told else "gcc"
     version = re.search(r"(\d+)\.\d+\.\d+", told)
-    return f"{platform.machine()} {kind} {version[1] if version else '?'}"
+    flags = zlib.crc32(str(sysconfig.get_config_var("CFLAGS")).encode())
+    python = platform.python_version()
+    return f"{platform.machine()} {kind} {version[1] if version else '?'} python {python} {flags:08x}"
 
 
 def report(found: dict[str, tuple[int, int]], base: dict[str, int]) -> list[str]:

@@ -123,6 +123,9 @@ def _run(args: Sequence[str], began: float) -> int:
     if parsed.help:
         return _help()
     options = _options(parsed)
+    import gc
+
+    gc.disable()  # what a start makes stays; the worker enables it before it loads the script
     import faulthandler
 
     from siphon_http.host.worker import Worker
@@ -147,6 +150,9 @@ def _worker(args: Sequence[str]) -> int:
     """Be a worker: what a supervisor executes, not the user."""
     if len(args) != 1 or not args[0].isdigit():
         _fail("siphon-http _worker is started by `siphon-http run` only")
+    import gc
+
+    gc.disable()  # as above
     import faulthandler
 
     from siphon_http.host.supervised import serve

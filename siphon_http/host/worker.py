@@ -11,6 +11,7 @@ A signal during the start ends it cleanly too. A second one ends the process at 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -104,6 +105,9 @@ class Worker:
         self._notifier = Notifier.from_environment()
         prepared = read(replace(self._options, activation=activation), [])
         self._form = prepared.form
+        if not gc.isenabled():
+            gc.freeze()  # modules of ours live as long as the process: no collection needs to look at them
+            gc.enable()
         if prepared.place.index == -1:
             from siphon_http.host.supervisor import Supervisor  # not needed by one process alone
 
