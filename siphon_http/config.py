@@ -216,6 +216,8 @@ def _checked_url(node: Node, expected: str, *, is_proxy: bool = False) -> str:
         raise node.refusal(f"the scheme of a proxy must be http, got {scheme!r}", hint)
     if scheme not in {"http", "https"}:
         raise node.refusal(f"the scheme must be http or https, got {scheme!r}")
+    if match["userinfo"] and not is_proxy:
+        raise node.refusal("a base URL holds no user information", "give `authorization` with the requests")
     bare = host.strip("[]")
     good = isinstance(_ip_address(bare), ipaddress.IPv6Address) if host.startswith("[") else _HOST_NAME.fullmatch(host)
     if not good:

@@ -462,3 +462,9 @@ def test_reading_configuration_needs_no_tls_library_and_no_event_loop() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
     assert ran.stdout == "[]\n"
+
+
+def test_user_information_in_a_base_url_is_refused_without_being_shown(http: HttpYaml) -> None:
+    (problem,) = http.problems("clients:\n  a:\n    base_url: http://me:hidden@a.example/\n")
+    assert problem.reason == "clients.a.base_url: a base URL holds no user information"
+    assert "authorization" in problem.hint and "hidden" not in str(problem)

@@ -323,6 +323,20 @@ cdef int _judge(const char* data, Head* head, Notes* notes) noexcept nogil:
     return HEAD_DONE
 
 
+cdef int _skip_empty_lines(const char** begin, const char* end, Head* head) noexcept nogil:
+    """Move `begin` behind the few empty lines that may stand before a request (RFC 9112, 2.2)."""
+    cdef const char* first = begin[0]
+    while begin[0] < end and begin[0][0] == c"\r":
+        if begin[0] + 1 == end:
+            return HEAD_MORE
+        if begin[0][1] != c"\n":
+            return _refuse(head, 400, b"a line does not end in CR LF")
+        begin[0] += 2
+        if begin[0] - first > EMPTY_LINES:
+            return _refuse(head, 400, b"empty lines instead of a request")
+    return HEAD_DONE
+
+
 cdef int scan_head(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int max_fields, Head* head) noexcept nogil:
     """Scan data[0:size] for one head; see the header file. Cost is linear, the result does not depend on the split."""
     cdef Notes notes
@@ -335,14 +349,10 @@ cdef int scan_head(const char* data, Py_ssize_t size, Py_ssize_t max_bytes, int 
     memset(head, 0, sizeof(Head))
     memset(&notes, 0, sizeof(Notes))
     head.length = LENGTH_NONE
-    while begin < end and begin[0] == c"\r":
-        if begin + 1 == end:
-            return HEAD_MORE
-        if begin[1] != c"\n":
-            return _refuse(head, 400, b"a line does not end in CR LF")
-        begin += 2
-        if begin - data > EMPTY_LINES:
-            return _refuse(head, 400, b"empty lines instead of a request")
+    if begin < end and begin[0] == c"\r":
+        result = _skip_empty_lines(&begin, end, head)
+        if result != HEAD_DONE:
+            return result
     if begin == end:
         return HEAD_MORE
     head.skipped = begin - data

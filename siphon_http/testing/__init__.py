@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from siphon_http.testing.client_driver import ClientDriver
 from siphon_http.testing.driver import (
     BufferDriver,
     CallbackDeadline,
@@ -13,17 +14,16 @@ from siphon_http.testing.driver import (
 )
 from siphon_http.testing.fakes import ManualClock, MemoryTransport, Received, RecordingSink
 from siphon_http.testing.harness import Exchange, HttpTestHarness
-from siphon_http.testing.http2_client_driver import Http2ClientDriver
 from siphon_http.testing.request_double import make_request
 from siphon_http.testing.sdk_alias import install_sdk_alias
 
 __all__ = [
     "BufferDriver",
     "CallbackDeadline",
+    "ClientDriver",
     "DeadlinesDriver",
     "Exchange",
     "ExchangeDriver",
-    "Http2ClientDriver",
     "HttpTestHarness",
     "ManualClock",
     "MemoryTransport",

@@ -3,6 +3,7 @@
 cimport cython
 
 from siphon_http.protocol.answer cimport LENGTH_WHOLE, Answer, ClientProtocol
+from siphon_http.protocol.http2_client cimport Http2ClientConnection
 
 __all__ = ["ClientDriver"]
 
@@ -54,3 +55,27 @@ cdef class ClientDriver:
     def is_idle(self):
         """Tell whether no exchange is open."""
         return self.connection.is_idle()
+
+    def cork(self):
+        """Hold output back."""
+        self.connection.cork()
+
+    def uncork(self):
+        """Write what was held back."""
+        self.connection.uncork()
+
+    def pause(self):
+        """The transport is full."""
+        self.connection.pause()
+
+    def resume(self):
+        """The transport takes more."""
+        self.connection.resume()
+
+    def check_alive(self):
+        """Look for a sign of life."""
+        return bool(self.connection.check_alive())
+
+    def skip_to(self, long id):
+        """HTTP/2: make `id` the next stream's, as if all below had been used."""
+        (<Http2ClientConnection?> self.connection).next_id = id

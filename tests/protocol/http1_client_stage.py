@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from siphon_http.protocol.answer import PyAnswer, PyLink
 from siphon_http.protocol.http1_client import Http1ClientConnection
-from siphon_http.testing.client_driver import ClientDriver
+from siphon_http.testing import ClientDriver
 
 __all__ = ["Got", "Stage"]
 

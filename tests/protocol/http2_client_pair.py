@@ -13,7 +13,7 @@ from hpack import Encoder
 
 from siphon_http.protocol.answer import PyAnswer, PyLink
 from siphon_http.protocol.http2_client import Http2ClientConnection
-from siphon_http.testing import Http2ClientDriver
+from siphon_http.testing import ClientDriver
 from tests.protocol.http2_pair import frame, frames
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -25,7 +25,7 @@ Fields = Iterable[tuple[str, str]]
 class Caller:
     """The caller of one exchange: notes what it is told."""
 
-    driver: Http2ClientDriver | None = None
+    driver: ClientDriver | None = None
     takes: bool = True  # gives the window back for what it gets
     id: int = 0
     status: int | None = None
@@ -90,7 +90,7 @@ class Client:
         self.room_seen: list[int] = []
         self.on_room: Callable[[], object] | None = None
         limits.setdefault("through_h2", self.through_h2)
-        self.driver = Http2ClientDriver(Http2ClientConnection(PyLink(self), **limits))
+        self.driver = ClientDriver(Http2ClientConnection(PyLink(self), **limits))
 
     def write(self, data: bytes) -> None:
         assert data
@@ -116,7 +116,7 @@ class Client:
         return data
 
     def begin(self, *args: Any, takes: bool = True, then: Any = None, **kw: Any) -> Caller:
-        """Begin an exchange; see Http2ClientDriver.begin."""
+        """Begin an exchange; see ClientDriver.begin."""
         caller = Caller(self.driver, takes, then=then)
         caller.id = self.driver.begin(PyAnswer(caller), *args, **kw)
         return caller

@@ -14,7 +14,7 @@ from siphon_http.errors import LocalProtocolError
 from siphon_http.protocol.answer import PyAnswer, PyLink
 from siphon_http.protocol.answer_head import inspect_answer
 from siphon_http.protocol.http1_client import Http1ClientConnection
-from siphon_http.testing.client_driver import ClientDriver
+from siphon_http.testing import ClientDriver
 from tests.protocol.http1_client_stage import CLOSED, PROTOCOL, Got, Stage
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
