@@ -22,7 +22,6 @@ def http(tmp_path: Path) -> HttpYaml:
         "HTTPS://a.example:8443/v1/",
         "http://[::1]:80",
         "http://127.0.0.1:8080/x%20y",
-        "https://u:p@a.example",
     ],
 )
 def test_base_urls(http: HttpYaml, url: str) -> None:
@@ -42,6 +41,7 @@ def test_base_urls(http: HttpYaml, url: str) -> None:
         ("http://a/?x=1", "a query or fragment cannot be part of it", "with each request"),
         ("http://a/x y", "white space and characters beyond ASCII must be percent-encoded", ""),
         ("http://a/é", "white space and characters beyond ASCII must be percent-encoded", ""),
+        ("https://u:p@a.example", "a base URL holds no user information", "give `authorization` with the requests"),
     ],
 )
 def test_a_bad_base_url_is_refused(http: HttpYaml, url: str, reason: str, hint: str) -> None:
