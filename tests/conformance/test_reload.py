@@ -23,7 +23,7 @@ SOAK = int(os.environ.get("SIPHON_HTTP_SOAK_SCALE", "1"))
 """10: 200 reloads and 200,000 requests; 100: ten times as many of both."""
 
 SCRIPT = """
-import asyncio, os
+import asyncio, gc, os, threading
 from siphon import http
 import helper
 
@@ -49,6 +49,11 @@ async def wait(req):
 @http.route("/thread")
 def thread(req):
     return http.Response(body="VERSION")
+
+@http.route("/left")
+async def left(req):
+    gc.collect()
+    return http.Response(body=f"{len(asyncio.all_tasks())} tasks, {threading.active_count()} threads")
 
 @http.route("/size", methods=["POST"])
 async def size(req):
@@ -251,6 +256,7 @@ def test_memory_and_descriptors_stay_flat_over_reloads(make: Make) -> None:
     for _ in range(4):
         reload(5)
         ask(500)
+    left = body(server, "/left")
     base, files = server.rss_kib(), descriptors(server)
     for _ in range(5 * SOAK):
         reload(4)
@@ -258,4 +264,5 @@ def test_memory_and_descriptors_stay_flat_over_reloads(make: Make) -> None:
     grown = server.rss_kib() - base
     assert grown < 2048, f"{grown} KiB more after {20 * SOAK} reloads: the script alone holds 100 KB"
     wait_until(lambda: descriptors(server) <= files)
+    assert body(server, "/left") == left, "tasks or threads are left behind"
     server.stop()
