@@ -8,6 +8,7 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
 TRACE = os.environ.get("SIPHON_HTTP_TRACE") == "1"
@@ -47,11 +48,30 @@ def extension(path: Path) -> Extension:
     )
 
 
+class BuildExt(build_ext):
+    """Translates and compiles on all cores, and only when extensions are built: an sdist needs no C."""
+
+    def finalize_options(self) -> None:
+        """As the base class; `--parallel` is every core unless told."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count() or 1
+
+    def run(self) -> None:
+        """Build what there is to build."""
+        translated = cythonize(
+            list(self.extensions),
+            compiler_directives=DIRECTIVES,
+            annotate=ANNOTATE,
+            force=self.force or None,
+            nthreads=0 if sys.platform == "win32" else self.parallel,
+        )
+        sources = {one.name: one.sources for one in translated}
+        for one in self.extensions:
+            one.sources = sources[one.name]
+        super().run()
+
+
 setup(
-    ext_modules=cythonize(
-        [extension(p) for p in sorted((ROOT / "siphon_http").rglob("*.pyx"))],
-        compiler_directives=DIRECTIVES,
-        annotate=ANNOTATE,
-        nthreads=0 if sys.platform == "win32" else os.cpu_count() or 1,
-    )
+    ext_modules=[extension(path) for path in sorted((ROOT / "siphon_http").rglob("*.pyx"))],
+    cmdclass={"build_ext": BuildExt},
 )
