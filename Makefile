@@ -17,7 +17,7 @@ run: .stamp-build  ## build what is needed and serve examples/hello on 127.0.0.1
 test: .stamp-test  ## build and run the whole suite
 	$(PY) -X dev -m pytest
 
-lint: .stamp-test .stamp-lint  ## ruff, mypy --strict, stubtest, source rules, Cython's own warnings
+lint: .stamp-test .stamp-lint  ## ruff, mypy --strict, pyright, stubtest, source rules, Cython's own warnings
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy

@@ -121,9 +121,8 @@ def make_sdist(tools: Path) -> Path:
     with tarfile.open(sdist) as archive:
         names = [name.split("/", 1)[-1] for name in archive.getnames()]
     wrong = [name for name in names if name.endswith((".c", ".so", ".pyc"))]
-    missing = [
-        name for name in ("pyproject.toml", "setup.py", "siphon_http/dispatch.pyx", "README.md") if name not in names
-    ]
+    needed = ("pyproject.toml", "setup.py", "siphon_http/dispatch.pyx", "README.md", *packaged())
+    missing = [name for name in needed if name not in names]
     if wrong or missing:
         raise SystemExit(f"{sdist.name}: must not hold {wrong[:5]}, lacks {missing}")
     return sdist
@@ -165,6 +164,7 @@ def check_contents(wheel: Path) -> None:
     problems += [f"no header for {name}" for name in modules if f"{name}.pxd" not in names]
     problems += [f"{name} has no place in it" for name in names if name.endswith((".c", ".pyx", ".pyc"))]
     problems += [] if any(name.endswith("/licenses/LICENSE") for name in names) else ["no LICENSE"]
+    problems += [f"{name} makes `import siphon` possible" for name in names if name.split("/")[0] == "siphon"]
     problems += [f"{wheel.stat().st_size} bytes, {MAX_BYTES} at most"] if wheel.stat().st_size > MAX_BYTES else []
     if problems:
         raise SystemExit(f"{wheel.name}: " + "; ".join(problems))

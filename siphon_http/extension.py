@@ -1,4 +1,4 @@
-"""The entry-point object of the http extension: the `http` namespace, and what runs behind it."""
+"""The entry-point object of the http extension, and what runs behind the `http` namespace."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import asyncio
 import inspect
 import logging
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any
 
-from siphon_http import errors
 from siphon_http._core.counters import Counters
-from siphon_http._core.message import Request, Response
 from siphon_http._core.request_id import current_id
 from siphon_http._core.traffic import Traffic
-from siphon_http.client.api import Client, Clients, Transport, TransportFactory, client_class
-from siphon_http.config import ClientConfig, HttpConfig, load_config
+from siphon_http.client.api import Clients, Transport, TransportFactory
+from siphon_http.config import HttpConfig, load_config
 from siphon_http.dispatch import Dispatcher
-from siphon_http.errors import RouteError, ScriptError
+from siphon_http.errors import ScriptError
+from siphon_http.extension_namespace import HttpNamespace, pooled_transport
 from siphon_http.host.api import Context, Finding
-from siphon_http.registry import Generation, Hook, OnDisconnect, Registry
+from siphon_http.registry import Generation, Hook
 from siphon_http.server.lifecycle import Server
 
 __all__ = ["HttpExtension", "HttpNamespace", "HttpTask", "extension"]
@@ -32,140 +31,6 @@ SLOW_SECONDS = 0.1
 
 CUT_OFF_SECONDS = 0.5
 """What cancelled handlers get to clean up and be answered, before the shutdown hooks run."""
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def pooled_transport(name: str | None, config: ClientConfig) -> Transport:
-    """Return what carries the requests of one client over the network."""
-    from siphon_http.client.pool import PoolTransport  # only who sends pays for it
-
-    return PoolTransport(name, config)
-
-
-class HttpNamespace:
-    """What scripts import: `from siphon import http`.
-
-    clients: what `http.Client` finds by name; None: there are no named ones.
-    """
-
-    Request = Request
-    Response = Response
-    HttpError = errors.HttpError
-    HttpStatusError = errors.HttpStatusError
-    RouteError = errors.RouteError
-    RemoteProtocolError = errors.RemoteProtocolError
-    ClientError = errors.ClientError
-    PoolTimeout = errors.PoolTimeout
-    ConnectTimeout = errors.ConnectTimeout
-    WriteTimeout = errors.WriteTimeout
-    ReadTimeout = errors.ReadTimeout
-    TotalTimeout = errors.TotalTimeout
-    ConnectError = errors.ConnectError
-    TlsError = errors.TlsError
-    WriteError = errors.WriteError
-    ReadError = errors.ReadError
-
-    def __init__(self, clients: Clients | None = None) -> None:
-        self._open: Registry | None = Registry()
-        self.Client: type[Client] = client_class(clients or Clients({}, pooled_transport))
-
-    def __repr__(self) -> str:
-        return "<namespace siphon.http>"
-
-    def __getattr__(self, name: str) -> Any:
-        known = [word for word in dir(self) if not word.startswith("_")]
-        raise AttributeError(f"siphon.http has no `{name}`; it has {', '.join(known)}")
-
-    def route(
-        self,
-        path: str,
-        methods: Iterable[str] | None = None,
-        *,
-        max_body_bytes: int | None = None,
-        timeout_ms: int | None = None,
-        stream: bool = False,
-        blocking: bool = True,
-        on_disconnect: OnDisconnect = "cancel",
-        name: str | None = None,
-    ) -> Callable[[Function], Function]:
-        """Register a handler: a function of one argument, the Request, that returns a Response.
-
-        path: `/orders/{id}`, `/static/{*rest}`; methods: default GET. max_body_bytes (413) and timeout_ms (408, 504)
-        take the place of the listener's. stream: read the content with `req.stream()`. blocking=False: a plain function
-        runs on the loop instead of a thread. on_disconnect: "cancel" or "finish" when the client leaves.
-
-        Raises:
-            RouteError: an argument is wrong. RouteSyntaxError: the pattern. RouteConflictError: claimed twice.
-        """
-        if callable(path):
-            raise RouteError("@http.route needs a path: @http.route('/hello')")
-
-        def register(handler: Function) -> Function:
-            self._registry.add_route(
-                handler,
-                path,
-                methods,
-                max_body_bytes=max_body_bytes,
-                timeout_ms=timeout_ms,
-                stream=stream,
-                blocking=blocking,
-                on_disconnect=on_disconnect,
-                name=name,
-            )
-            return handler
-
-        return register
-
-    @overload
-    def middleware(self, function: Function) -> Function: ...
-
-    @overload
-    def middleware(self, *, blocking: bool = False) -> Callable[[Function], Function]: ...
-
-    def middleware(self, function: Function | None = None, *, blocking: bool = False) -> Any:
-        """Register a guard `(req)`, or a wrap `(req, call_next)`, for every route; the first registered is outermost.
-
-        A guard returns a Response to answer, None to go on. blocking=True runs a plain guard on a thread.
-        """
-        if function is None:
-
-            def register(function: Function) -> Function:
-                self._registry.add_middleware(function, blocking=blocking)
-                return function
-
-            return register
-        self._registry.add_middleware(function, blocking=blocking)
-        return function
-
-    def on_startup(self, function: Function) -> Function:
-        """Register a hook without arguments, run to completion before any listener accepts."""
-        self._registry.add_startup(function)
-        return function
-
-    def on_shutdown(self, function: Function) -> Function:
-        """Register a hook without arguments, run once after the last request has ended; in reverse order."""
-        self._registry.add_shutdown(function)
-        return function
-
-    @property
-    def _registry(self) -> Registry:
-        """What is being registered; a decorator that is used after the load would have no effect."""
-        if self._open is None:
-            raise RouteError(
-                "routes, middleware and hooks are registered while the script is loaded; it is too late for that now"
-            )
-        return self._open
-
-    def _begin(self) -> None:
-        """Forget what is registered: a load of the script begins."""
-        self._open = Registry()
-
-    def _end(self) -> Generation:
-        """Return what the script has registered, and take nothing more."""
-        generation = self._registry.freeze()
-        self._open = None
-        return generation
 
 
 class HttpExtension:

@@ -37,7 +37,7 @@ class Response:
     @headers.setter
     def headers(self, value: _Fields | None) -> None: ...
     @property
-    def body(self) -> bytes | _Stream:
+    def body(self) -> bytes | Any:  # whoever streams knows it; the others need no check for bytes
         """Content: bytes (b"" when none), or the iterator when it is streamed; assignable."""
 
     @body.setter

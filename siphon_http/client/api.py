@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, overload
 
 from siphon_http._core.message import Response
 from siphon_http.client.request import ClientHandle, ClientRequest
@@ -20,8 +20,9 @@ from siphon_http.errors import ClientError, ConfigError
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Unpack
 
-__all__ = ["Client", "ClientRequest", "Clients", "Transport", "TransportFactory", "client_class"]
+__all__ = ["Client", "ClientRequest", "ClientSettings", "Clients", "Transport", "TransportFactory", "client_class"]
 
 
 class Transport(Protocol):
@@ -95,6 +96,24 @@ class Clients:
         return f"http.yaml has no client named {name!r}: {hint}clients: has {known}"
 
 
+class ClientSettings(TypedDict, total=False):
+    """The keys of `clients:` that an inline client takes beside the arguments that `Client` names."""
+
+    key: str | Path | None
+    pool_size: int
+    idle_timeout_ms: int
+    max_connections: int
+    connect_timeout_ms: int
+    pool_timeout_ms: int
+    retries: int | Mapping[str, Any]
+    write_timeout_ms: int | None
+    read_timeout_ms: int | None
+    follow_redirects: int
+    max_response_bytes: int
+    proxy: str | None
+    no_proxy: list[str] | tuple[str, ...]
+
+
 class Client(ClientHandle):
     """An outbound client: `http.Client("api")` as http.yaml configures it, or an inline one.
 
@@ -108,6 +127,22 @@ class Client(ClientHandle):
     """
 
     _clients: ClassVar[Clients]
+
+    @overload
+    def __init__(self, name: str) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        name: None = None,
+        *,
+        base_url: str | None = None,
+        verify: str | Path | None = None,
+        cert: str | Path | tuple[str | Path, str | Path] | None = None,
+        timeout_ms: int | None = None,
+        http2_prior_knowledge: bool | None = None,
+        **more: Unpack[ClientSettings],
+    ) -> None: ...
 
     def __init__(
         self,

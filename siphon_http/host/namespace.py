@@ -79,6 +79,8 @@ class Namespaces(MetaPathFinder):
     def why_not(self, name: str) -> str:
         """Return one line: why `from siphon import <name>` cannot work, and what to do."""
         has = f"this host has: {', '.join(sorted(self.available))}"
+        if name in self.available:
+            return f"siphon.{name} is no module: write `from siphon import {name}`, and take names from `{name}`"
         if name in self._missing:
             return f"extension `{name}` is configured in {self._shown} but cannot be used: {self._missing[name]}"
         if name in self._installed:

@@ -26,7 +26,7 @@ __all__ = ["TimerHandle", "TimerNamespace"]
 
 logger = logging.getLogger("siphon_http.timer")
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[[], object])
 
 THREADS = 4
 """For plain functions; more that are due at once wait."""
@@ -71,7 +71,7 @@ class TimerNamespace:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: ThreadPoolExecutor | None = None
-        self._once: dict[str, tuple[TimerHandle, float, Callable[[str], Any]]] = {}
+        self._once: dict[str, tuple[TimerHandle, float, Callable[[str], object]]] = {}
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self._loading: list[_Every] = []
         self._every: list[_Every] = []
@@ -96,7 +96,7 @@ class TimerNamespace:
 
         return register
 
-    def set(self, key: str, delay_ms: float, handler: Callable[[str], Any]) -> TimerHandle:
+    def set(self, key: str, delay_ms: float, handler: Callable[[str], object]) -> TimerHandle:
         """Call `handler(key)` once, after `delay_ms`; it takes the place of a timer with the same key."""
         if not isinstance(key, str):
             raise TypeError(f"timer.set(key): str, not {type(key).__name__}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from siphon_http._core.message import Response
 from siphon_http.extension import HttpNamespace
@@ -10,17 +10,24 @@ from siphon_http.testing.outbound import Outbound
 
 __all__ = ["HttpDouble"]
 
+if TYPE_CHECKING:
+    _Base = HttpNamespace  # what `__getattr__` gives, as checkers see it
+else:
+    _Base = object
 
-class HttpDouble:
+
+class HttpDouble(_Base):
     """Everything of `siphon.http` (Response, Client, route, errors ...), and the answers for http.Client."""
 
     def __init__(self, namespace: HttpNamespace, outbound: Outbound) -> None:
         self._namespace = namespace
         self._outbound = outbound
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what the script's `http` has."""
-        return getattr(self._namespace, name)
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return what the script's `http` has."""
+            return getattr(self._namespace, name)
 
     @property
     def sent_requests(self) -> list[dict[str, Any]]:

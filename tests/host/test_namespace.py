@@ -57,6 +57,14 @@ def test_an_extension_that_cannot_be_used_says_why(install):
     assert refusal("smpp").endswith("cannot be used: it is not installed: install it")
 
 
+def test_a_namespace_is_no_module_to_import_from(install):
+    install({"http": 1}, installed=["http"])
+    with pytest.raises(ImportError, match=r"siphon\.http is no module: write `from siphon import http`"):
+        exec("from siphon.http import Response", {})
+    with pytest.raises(ImportError, match=r"siphon\.http is no module"):
+        exec("import siphon.http", {})
+
+
 def test_a_misspelt_name_gets_a_suggestion(install):
     install()
     assert refusal("htp") == "there is no siphon.htp; did you mean `http`? this host has: http, log"

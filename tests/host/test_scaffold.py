@@ -13,7 +13,7 @@ from siphon_http.host.cli import main
 from siphon_http.host.config import parse
 from siphon_http.host.scaffold import create
 
-FILES = ["http.yaml", "routes.py", "siphon.yaml", "test_routes.py"]
+FILES = ["http.yaml", "pyrightconfig.json", "routes.py", "siphon.yaml", "test_routes.py"]
 
 
 def test_new_writes_the_files_and_says_what_comes_next(tmp_path, monkeypatch, capsys):

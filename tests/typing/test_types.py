@@ -1,62 +1,114 @@
-"""Types of the public API as tools see them: mypy reads reveal.py, and says what its comments expect."""
+"""Types as editors and checkers see them: the files beside this one, the examples, and every script of the documentation."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from siphon_http.client.api import Client, ClientSettings
+from siphon_http.config import ClientConfig
+from siphon_http.host.scaffold import FILES
+from siphon_http.settings import fields_of
+from tests.surface.listing import stub_folder
+from tests.test_docs import blocks
+from tests.typing.checkers import ROOT, mypy, pyright
+
 pytest.importorskip("mypy", reason="types are checked where the lint tools are installed")
 
-ROOT = Path(__file__).resolve().parents[2]
-REVEAL = Path(__file__).with_name("reveal.py")
-MODULES = re.compile(r"\b(?:siphon_http\.[\w.]*|typing|builtins)\.(?=\w)")
+pytestmark = pytest.mark.timeout(300)  # each checker reads the whole package: seconds, but more on a busy machine
+
+HERE = Path(__file__).parent
+STATED = ("script.py", "harness.py")
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("mypy")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the files that state types: outside of the tree, as scripts are."""
+    made = tmp_path_factory.mktemp("types")
+    for name in STATED:
+        shutil.copy(HERE / name, made)
+    return made
 
 
-def check(file: Path, cache: Path) -> tuple[dict[int, str], list[str]]:
-    """Return what mypy reveals, types by line without their modules, and its errors."""
-    arguments = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(cache), "--no-error-summary"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", *arguments, str(file)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    revealed = {}
-    errors = done.stderr.splitlines()
-    for line in done.stdout.splitlines():
-        found = re.search(r':(\d+): note: Revealed type is "(.*)"$', line)
-        if found:
-            revealed[int(found[1])] = MODULES.sub("", found[2])
-        else:
-            errors.append(line)
-    return revealed, errors
+def test_mypy_finds_what_the_files_state(folder: Path) -> None:
+    assert mypy(folder, [folder / name for name in STATED], "--strict", "--warn-unreachable") == []
 
 
-def test_types_are_what_the_comments_say(cache: Path) -> None:
-    expected = {}
-    for number, line in enumerate(REVEAL.read_text(encoding="utf-8").splitlines(), 1):
-        if found := re.match(r"\s*reveal_type\(.*\)  # (.*)$", line):
-            expected[number] = found[1]
-    revealed, errors = check(REVEAL, cache)
-    assert errors == []
-    assert revealed == expected
-    assert len(expected) > 40
+def test_pyright_finds_what_the_files_state(folder: Path) -> None:
+    options = {"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": True}
+    options |= {"reportUnusedExpression": False, "reportPrivateUsage": False}
+    assert pyright(folder, [folder / name for name in STATED], **options) == []
 
 
-def test_a_mistake_in_a_script_is_seen(cache: Path, tmp_path: Path) -> None:
-    script = tmp_path / "routes.py"
+def test_much_is_stated() -> None:
+    text = "".join((HERE / name).read_text() for name in STATED)
+    assert len(re.findall(r"\bassert_type\(", text)) > 100
+    assert len(re.findall(r"# type: ignore\[", text)) > 50
+
+
+def scripts() -> Iterator[tuple[str, str]]:
+    """Yield the scripts and tests of examples and documentation: a name of their own, and their text."""
+    for file in sorted((ROOT / "examples").rglob("*.py")):
+        if "extension" not in file.parts:
+            yield "_".join(file.relative_to(ROOT / "examples").parts), file.read_text()
+    for block in blocks("python"):
+        imported = block.name if block.name != "routes.py" and not block.name.startswith("test_") else ""
+        yield imported or re.sub(r"\W", "_", str(block)) + ".py", block.text
+    for name, text in FILES.items():
+        if name.endswith(".py"):
+            yield f"new_{name}", text
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Write all of them into one folder."""
+    made = tmp_path_factory.mktemp("scripts")
+    found = []
+    for name, text in scripts():
+        found.append(made / name)
+        found[-1].write_text(text)
+    assert len(found) > 40
+    return found
+
+
+def test_mypy_takes_the_examples_and_the_documentation(written: list[Path]) -> None:
+    assert mypy(written[0].parent, written, "--check-untyped-defs") == []
+
+
+def test_pyright_takes_the_examples_and_the_documentation(written: list[Path]) -> None:
+    found = pyright(written[0].parent, written, typeCheckingMode="basic")
+    # One handler of the pages returns nothing, to show what the server makes of it.
+    assert [re.sub(r"_\d+\.py:\d+: (\w+): .*Coroutine.*None.*", r" \1", one) for one in found] == [
+        "script_api_md error"
+    ]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which siphon-http and the extension of the examples are installed: they share `siphon-stubs`."""
+    made = tmp_path_factory.mktemp("site")
+    shutil.copytree(stub_folder(), made / "siphon-stubs")
+    shutil.copytree(ROOT / "examples" / "extension" / "src", made, dirs_exist_ok=True)
+    return made
+
+
+def test_an_extension_brings_the_types_of_its_namespace(site: Path, tmp_path: Path) -> None:
+    script = tmp_path / "words.py"
+    text = (ROOT / "examples" / "extension" / "words.py").read_text()
     script.write_text(
-        "from siphon_http._core.message import Request, Response\n"
-        "def hello(req: Request) -> Response:\n"
-        "    reveal_type(req.path_params)\n"
-        "    return Response(200, body=req.path_params)\n"
+        f"{text}\n\n@beacon.on(1)  # type: ignore[arg-type]\ndef one(peer: str) -> str:\n    return peer.upper()\n"
     )
-    revealed, errors = check(script, cache)
-    assert revealed == {3: "dict[str, str]"}
-    assert [re.findall(r":(\d+): error", error) for error in errors] == [["4"]]
+    files = [script, site / "siphon_beacon" / "__init__.py"]
+    assert mypy(tmp_path, files, "--check-untyped-defs", "--warn-unused-ignores", site=site) == []
+    options = {"typeCheckingMode": "basic", "reportUnnecessaryTypeIgnoreComment": True}
+    assert pyright(tmp_path, files, site=site, **options) == []
+
+
+def test_a_client_of_the_script_takes_every_key_of_the_file() -> None:
+    named = {"base_url", "verify", "cert", "timeout_ms", "http2_prior_knowledge"}
+    assert named < set(Client.__init__.__annotations__)
+    assert named | set(ClientSettings.__annotations__) == {key.name for key in fields_of(ClientConfig)}

@@ -17,8 +17,10 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from siphon_http.errors import BindError, RouteError
+from siphon_http.errors import BindError, ConfigError, Problem, RouteError
 from siphon_http.host.api import Context, Finding
 from siphon_http.settings import load, optional, read
 
@@ -56,15 +58,14 @@ class Beacon:
     """The extension, as its entry point names it. One object a process."""
 
     def namespace(self, context: Context) -> Namespace:
-        problems: list = []
-        source = (
-            context.config if not hasattr(context.config, "read_bytes") else load(context.config, problems=problems)
-        )
-        self._config = read(source, BeaconConfig, problems)
-        if problems:
-            from siphon_http.errors import ConfigError
-
+        problems: list[Problem] = []
+        source: Any = context.config  # a file of its own, or a node of siphon.yaml
+        if isinstance(source, Path):
+            source = load(source, problems=problems)
+        config = read(source, BeaconConfig, problems)
+        if problems or config is None:
             raise ConfigError(problems)  # all of them, each with its line
+        self._config = config
         self._namespace = Namespace()
         return self._namespace
 
