@@ -442,12 +442,20 @@ class _Reader:
         try:
             mode = os.stat(path).st_mode
         except FileNotFoundError:
-            missing = next((p for p in reversed(path.parents) if not p.exists()), None)
-            hint = "" if node.is_secret or missing is None else f"the folder {missing} does not exist either"
+            hint = "" if node.is_secret else _where_else(node, path)
             return self._refuse(node, f"file {shown} does not exist", hint)
         except OSError as exc:
             return self._refuse(node, f"file {shown} cannot be reached: {exc.strerror}")
         return self._refuse(node, f"{shown} is a folder, not a file") if stat.S_ISDIR(mode) else path
+
+
+def _where_else(node: ScalarNode, path: Path) -> str:
+    """Return what may help who names a file that is not there."""
+    if os.path.isfile(node.text):  # below the working directory, where the original host looks
+        here = os.path.relpath(node.text, node.document.directory)
+        return f"paths begin at the folder of the file that names them: write {here}"
+    missing = next((p for p in reversed(path.parents) if not p.exists()), None)
+    return "" if missing is None else f"the folder {missing} does not exist either"
 
 
 def _yaml_of(value: object) -> str:

@@ -149,6 +149,16 @@ def test_files_that_must_exist_are_looked_for(file: Yaml, tmp_path: Path) -> Non
     assert file.problem("file: .\n").reason.endswith("is a folder, not a file")
 
 
+def test_a_file_of_the_working_directory_is_named_as_it_must_be_written(
+    file: Yaml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere" / "certs").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "certs" / "a.pem").touch()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    hint = file.problem("file: certs/a.pem\n").hint
+    assert hint == "paths begin at the folder of the file that names them: write elsewhere/certs/a.pem"
+
+
 def test_long_values_and_long_lines_are_shortened(file: Yaml) -> None:
     problem = file.problem(f"workers: {'x' * 5000}\n")
     assert len(problem.reason) < 200 and len(problem.source) <= 160
