@@ -1,7 +1,7 @@
 """Types of message.pyx: what scripts see of a request, and what they answer with."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Literal, final
+from typing import Any, Literal, Never, final
 
 from siphon_http._core.response import Response as Response
 from siphon_http._core.response import answer_405 as answer_405
@@ -29,6 +29,9 @@ class Peer:
 @final
 class Request:
     """One request, as handlers and middleware get it. Its dictionaries are built when first read."""
+
+    def __init__(self, *args: Never, **kwargs: Never) -> None:
+        """Raise TypeError: scripts do not make requests."""
 
     @property
     def method(self) -> str:

@@ -50,6 +50,9 @@ cdef class Request:
     Attributes are read-only. Dictionaries are built when first read, and are the script's to change.
     """
 
+    def __init__(self, *args, **kwargs):
+        raise TypeError("a Request is made of what a client sent; the test harness of siphon_http.testing sends one")
+
     def __repr__(self):
         return f"<Request {self.method} {self.raw_path}>"
 

@@ -39,7 +39,7 @@ cdef class Http1Answers(Exchange):
     @cython.final
     cdef int _write_head(self, Request request, Response response, Py_ssize_t length, int flags) except -1
     @cython.final
-    cdef int _write_refusal(self, Request request, Response response) except -1
+    cdef int _write_refusal(self, Request request, Response response, bytes begun) except -1
     @cython.final
     cdef int _shut(self, bint linger) except -1
     @cython.final

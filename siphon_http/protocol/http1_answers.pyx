@@ -63,13 +63,16 @@ cdef class Http1Answers(Exchange):
             flags |= HEAD_KEEP_ALIVE
         return self.out.head(response._status, request.answered(response), length, flags)
 
-    cdef int _write_refusal(self, Request request, Response response) except -1:
-        """Send a whole answer of our own; request: None when there is none yet. The connection closes."""
+    cdef int _write_refusal(self, Request request, Response response, bytes begun) except -1:
+        """Send a whole answer of our own; the connection closes.
+
+        request: None when there is none yet; begun: then how its message begins, for HEAD gets no content even so.
+        """
         cdef bytes content = <bytes> response.content
         self._own()
         self.out.head(response._status, response.fields if request is None else request.answered(response),
                       PyBytes_GET_SIZE(content), HEAD_CLOSE)
-        if request is None or not request.is_head:
+        if not (begun.startswith(b"HEAD ") if request is None else request.is_head):
             self.out.add(PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
         return 0
 

@@ -59,5 +59,5 @@ cdef class Http1ServerConnection(Http1Answers):
     cdef int _continue(self) except -1
     cdef int _body_ended(self) except -1
     cdef int _deliver(self) except -1
-    cdef int _refuse(self, int status, const char* reason) except -1
+    cdef int _refuse(self, int status, const char* reason, bint left=*) except -1
     cdef int _flow(self) except -1

@@ -109,11 +109,9 @@ cdef class Http1ServerConnection(Http1Answers):
         """Time is over: 408 while the request still arrives, 504 after; silence when nothing of one has come."""
         if self.state == Http1State.CLOSED or self.answered:
             return 0    # the rest of an answer has its own time: that of writing
-        if self.state == Http1State.READING_HEAD:
-            return self._refuse(408, b"request timeout")
-        if self.current is None:
+        if self.current is None and self.state != Http1State.READING_HEAD:
             return self._shut(False)
-        if self.state == Http1State.READING_BODY:
+        if self.state <= Http1State.READING_BODY:
             return self._refuse(408, b"request timeout")
         self.respond(self.current, plain_response(504, b"gateway timeout"))
         return 0
@@ -200,7 +198,7 @@ cdef class Http1ServerConnection(Http1Answers):
     cdef int _came_to_an_end(self) except -1:
         """Close when nothing more will come, or nothing more is wanted; all that has arrived was looked at."""
         if self.ended and self.state == Http1State.READING_BODY and self.current is not None:
-            return self._refuse(400, b"the content ended too early")
+            return self._refuse(400, b"the content ended too early", True)
         if self.ended and self.state <= Http1State.READING_BODY or self.draining and self.state == Http1State.IDLE:
             return self._shut(False)
         return 0
@@ -462,19 +460,23 @@ cdef class Http1ServerConnection(Http1Answers):
             self._pump()
         return 0
 
-    cdef int _refuse(self, int status, const char* reason) except -1:
-        """Answer what the peer did wrong, and close: the framing of what follows is in doubt."""
+    cdef int _refuse(self, int status, const char* reason, bint left=False) except -1:
+        """Answer what the peer did wrong, and close: the framing of what follows is in doubt. left: it sends no more."""
         cdef Request request = self.current
         if self.state == Http1State.CLOSED:
             return 0
         if self.answered and request is not None:
             return self.fail(request)
         if request is not None or not self.discards:
-            self._write_refusal(request, plain_response(status, reason))
+            begun = b"" if request is not None else self.data[self.at:self.at + 5] + bytes(self.pending or b"")[:5]
+            self._write_refusal(request, plain_response(status, reason), begun)
         self.current = None
         self.sink.refused(status, request)
         if request is not None:
-            self.sink.request_ended(request)
+            if left:
+                self.sink.request_abandoned(request)
+            else:
+                self.sink.request_ended(request)
         return self._shut(True)
 
     cdef bint _keeps(self, Request request, Response response):

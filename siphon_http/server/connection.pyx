@@ -139,6 +139,7 @@ cdef class Connection(AcceptedConnection):
             if self.endpoint.http1:
                 return data
             if b" HTTP/1." in data:
+                self.protocol.data = data
                 self.protocol._refuse(505, b"this listener speaks HTTP/2 only")
             else:
                 self.protocol._shut(True)
@@ -195,6 +196,13 @@ cdef class Connection(AcceptedConnection):
             self.endpoint.handler.cancel(request, False)
         # During a read the next request may be here already: the phase between them would last no time.
         return 0 if self.reading or self.phase >= PHASE_CLOSING else self._rest()
+
+    cdef int request_abandoned(self, Request request) except -1:
+        """The client sends no more before its content was whole: it has left this request (see Sink)."""
+        self.endpoint._over(request)
+        if request.running is not None:
+            self.endpoint.handler.cancel(request, True)
+        return 0
 
     # ---- time
 

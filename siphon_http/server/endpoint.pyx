@@ -8,6 +8,8 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
 import logging
+import socket
+import struct
 
 from siphon_http._core.clock cimport monotonic, nanoseconds
 from siphon_http._core.deadlines cimport Deadline, Deadlines
@@ -24,6 +26,7 @@ log = logging.getLogger("siphon_http.server")
 
 cdef double SLOW_SAID_EVERY = 1.0
 cdef double LINGER_SECONDS = 2.0        # how long a closed connection may still send before it is reset
+cdef bytes NO_LINGER = struct.pack("ii", 1, 0)      # SO_LINGER: a close drops what is unsent and resets
 
 
 @cython.final
@@ -312,9 +315,19 @@ cdef class AcceptedConnection(Sink):
         return 0
 
     cdef int abort(self) except -1:
-        """Reset the connection (see Sink)."""
+        """Reset the connection (see Sink).
+
+        To abort the transport is not enough: the kernel would still send what it has taken, for as long as the client
+        likes, and then end it as if it were whole.
+        """
         if self.transport is not None:
             self.phase = PHASE_CLOSING
+            sock = self.transport.get_extra_info("socket")
+            if sock is not None:
+                try:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+                except OSError:
+                    pass        # the client was first
             self.transport.abort()
         return 0
 

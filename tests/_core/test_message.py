@@ -31,6 +31,12 @@ def get(target: str = "/", *lines: str, method: str = "GET", body: bytes = b"") 
 # ---- Request
 
 
+def test_a_script_cannot_make_one() -> None:
+    """An empty one would have no peer to name."""
+    with pytest.raises(TypeError, match="made of what a client sent"):
+        Request()
+
+
 def test_the_parts_of_a_target() -> None:
     request = get("/a%20b/%C3%BC+c?x=%41+b&x=2&y")
     assert request.method == "GET"

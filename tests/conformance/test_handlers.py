@@ -164,6 +164,22 @@ def test_on_disconnect_finish_lets_the_handler_end(main: Server) -> None:
     wait_for(main, "finish", ["start", "done"])
 
 
+@pytest.mark.parametrize("kind", ["cancel", "finish"])
+@pytest.mark.parametrize("way", ["end", "reset"])
+def test_a_client_that_leaves_during_its_upload_is_seen_as_the_route_says(main: Server, kind: str, way: str) -> None:
+    """A process that dies sends an end as well as one that half-closes; the rest of the content will not come."""
+    key = f"upload-{kind}-{way}"
+    with Wire(main["plain"]) as wire:
+        wire.send(f"POST /upload-{kind}/{key} HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc".encode())
+        wait_for(main, key, ["start"])
+        if way == "reset":
+            wire.abort()
+        else:
+            wire.finish_sending()
+            assert [a.status for a in wire.read_all()] == [400]
+    wait_for(main, key, ["start", "CancelledError" if kind == "cancel" else "RemoteProtocolError"])
+
+
 def test_an_end_of_stream_alone_is_no_departure(main: Server) -> None:
     with Wire(main["plain"]) as wire:
         wire.send(polite("/wait/halfclose/150"))

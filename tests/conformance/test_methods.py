@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .launch import Server
-from .wire import check_error_body, request
+from .wire import Wire, check_error_body, request
 
 
 def allowed(value: str | None) -> set[str]:
@@ -45,6 +45,36 @@ def test_options_is_answered_204_with_allow(main: Server, target: str) -> None:
     answer = request(main["plain"], target, "OPTIONS")
     assert (answer.status, answer.body) == (204, b"")
     assert allowed(answer.header("allow")) - {"OPTIONS"} == ALLOW[target]
+
+
+REFUSED_HEADS = {
+    "no Host": (b"HEAD / HTTP/1.1\r\n\r\n", 400),
+    "empty lines before": (b"\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", 400),
+    "space before the colon": (b"HEAD / HTTP/1.1\r\nHost : t\r\n\r\n", 400),
+    "a target over its limit": (b"HEAD /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: t\r\n\r\n", 414),
+    "fields over their limit": (b"HEAD / HTTP/1.1\r\nHost: t\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
+    "an expectation": (b"HEAD / HTTP/1.1\r\nHost: t\r\nExpect: x\r\n\r\n", 417),
+    "a coding": (b"HEAD / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    "a version": (b"HEAD / HTTP/2.0\r\nHost: t\r\n\r\n", 505),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_HEADS)
+def test_a_head_that_is_refused_gets_no_content_either(main: Server, case: str) -> None:
+    """RFC 9110, 9.3.2: MUST NOT, whatever the status."""
+    data, status = REFUSED_HEADS[case]
+    with Wire(main["plain"]) as wire:
+        wire.send(data)
+        answer = wire.read("HEAD")
+        assert (answer.status, answer.closes) == (status, True)
+        wire.expect_end()
+
+
+def test_a_head_that_does_not_end_gets_no_content_either(main: Server) -> None:
+    with Wire(main["quick"]) as wire:
+        wire.send_pieces([b"HE", b"AD / HT"])
+        assert wire.read("HEAD").status == 408
+        wire.expect_end()
 
 
 def test_options_of_an_unknown_path_is_answered_404(main: Server) -> None:

@@ -158,6 +158,15 @@ def test_a_stream_that_breaks_is_visibly_cut_short(responses: Server, way: str, 
     assert answer is None or answer.status == 500
 
 
+@pytest.mark.parametrize("case", ["stream-breaks", "stream-breaks-async", "stream-int"])
+def test_a_stream_that_ends_with_the_connection_is_reset_when_it_breaks(responses: Server, way: str, case: str) -> None:
+    """RFC 9112, 8: without length and chunks, an end that looks orderly would make it whole."""
+    with Wire(responses["plain"]) as wire:
+        wire.send(f"GET {way}{case} HTTP/1.0\r\n\r\n".encode())
+        assert wire.read().framing == "close"
+        assert wire.was_reset
+
+
 def test_text_parts_of_a_stream_are_encoded_or_an_error(responses: Server, way: str) -> None:
     """Design section 3 promises bytes only; UTF-8 as for a whole body is as good as an error."""
     answer = cut(responses, way + "stream-str")

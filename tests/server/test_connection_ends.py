@@ -201,7 +201,7 @@ def test_when_empty_is_called_with_the_last_connection() -> None:
 
 
 def test_one_timer_serves_all_connections() -> None:
-    made = site(header_timeout_ms=60, idle_timeout_ms=80)
+    made = site(header_timeout_ms=600, idle_timeout_ms=80)
 
     async def scenario() -> None:
         silent = [await made.line() for _ in range(20)]

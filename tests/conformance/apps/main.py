@@ -129,6 +129,21 @@ async def stream_capped(req):
     return http.Response(body=str(total))
 
 
+async def upload(req):
+    key = req.path_params["key"]
+    try:
+        async for _ in req.stream():
+            note(key, "start")
+    except BaseException as error:
+        note(key, type(error).__name__)
+        raise
+    return http.Response(body=b"whole")
+
+
+http.route("/upload-cancel/{key}", methods=["POST"], stream=True)(upload)
+http.route("/upload-finish/{key}", methods=["POST"], stream=True, on_disconnect="finish")(upload)
+
+
 @http.route("/prec/static")
 async def prec_static(req):
     return http.Response(body=b"static")
