@@ -249,9 +249,21 @@ def _dispatch(args: Sequence[str], began: float) -> int:
     _fail(f"siphon-http: unknown command {first!r}{_did_you_mean(first, list(COMMANDS))}")
 
 
+def _replace_closed_streams() -> None:
+    """Put /dev/null where a standard stream is closed, else a socket gets its number, and what was meant for a person."""
+    if sys.stdin is not None and sys.stdout is not None and sys.stderr is not None:
+        return
+    while (extra := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(extra)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command that `args` (default: the process's) name, and return its exit code."""
     began = time.monotonic()
+    _replace_closed_streams()
     try:
         code = _dispatch(sys.argv[1:] if args is None else args, began)
         sys.stdout.flush()

@@ -123,6 +123,8 @@ class Parsed:
     """Of use only without problems; defaults otherwise, so that the extensions' files can be checked too."""
     extensions: Mapping[str, Path | MappingNode] = field(default_factory=dict)
     """Each extension's own file (absolute), or its inline mapping; in the order of the file."""
+    absent: Mapping[str, Problem] = field(default_factory=dict)
+    """What is wrong when an extension's own file is not there: a mistake only if the extension is."""
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -142,10 +144,11 @@ def parse(path: Path) -> Parsed:
             warnings.append(f"{path}: {', '.join(ignored)}: without effect, since this host speaks no SIP")
         ours = _without_sip(root)
     config = settings.read(ours, HostConfig, problems, warnings)
-    extensions = _extensions(root, problems)
+    absent: dict[str, Problem] = {}
+    extensions = _extensions(root, problems, absent)
     if config is None:
         config = HostConfig(script=ScriptConfig(path=path.absolute().parent / "script.py"))
-    return Parsed(config=config, extensions=extensions, problems=problems, warnings=warnings)
+    return Parsed(config=config, extensions=extensions, absent=absent, problems=problems, warnings=warnings)
 
 
 def _block(root: MappingNode, name: str) -> MappingNode | None:
@@ -177,7 +180,7 @@ def _without_sip(root: MappingNode, block: str = "") -> MappingNode:
     return MappingNode(root.document, root.line, root.column, root.path, entries)
 
 
-def _extensions(root: Node, problems: list[Problem]) -> dict[str, Path | MappingNode]:
+def _extensions(root: Node, problems: list[Problem], absent: dict[str, Problem]) -> dict[str, Path | MappingNode]:
     """Return what is configured for each extension; also where other parts of the file have mistakes."""
     block = _block(root, "extensions") if isinstance(root, MappingNode) else None
     if block is None:
@@ -192,7 +195,9 @@ def _extensions(root: Node, problems: list[Problem]) -> dict[str, Path | Mapping
         elif isinstance(node, MappingNode):
             extensions[name] = node
         elif isinstance(node, ScalarNode) and isinstance(node.value, str) and node.text.strip():
-            extensions[name] = node.relative(node.text)
+            extensions[name] = path = node.relative(node.text)
+            if not path.exists():
+                absent[name] = node.problem(f"file {node.text} does not exist", f"looked for {path}")
         else:
             problems.append(
                 node.problem(f"expected a path or a mapping, got {node.got()}", f"write `{name}: {name}.yaml`")

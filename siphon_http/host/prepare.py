@@ -188,7 +188,7 @@ def read(options: Options, warnings: list[str], earlier: Prepared | None = None)
         Part(name=name, extension=extension, context=new_context(name, found, script, options, place))
         for name, extension in discovery.found.items()
     )
-    names = _namespaces(parts, problems, options.builtins, earlier)
+    names = _namespaces(parts, problems, found.absent, options.builtins, earlier)
     namespaces = Namespaces(names, missing=discovery.missing, installed=discovery.installed, shown=str(options.file))
     return Prepared(
         config=found.config,
@@ -239,12 +239,19 @@ def new_context(name: str, read: config.Parsed, script: Script, options: Options
 
 
 def _namespaces(
-    parts: tuple[Part, ...], problems: list[Problem], builtins: Builtins, earlier: Prepared | None
+    parts: tuple[Part, ...],
+    problems: list[Problem],
+    absent: Mapping[str, Problem],
+    builtins: Builtins,
+    earlier: Prepared | None,
 ) -> dict[str, object]:
     """Let each extension check its file; raise everything that is wrong anywhere."""
     namespaces: dict[str, object] = builtins.namespaces()
+    problems += [absent[part.name] for part in parts if part.name in absent]
     only_tls = not problems
     for part in parts:
+        if part.name in absent:
+            continue
         if earlier is not None and any(part.extension is one.extension for one in earlier.parts):
             namespaces[part.name] = earlier.namespaces.available[part.name]  # an object: see api.Extension
             continue

@@ -294,6 +294,25 @@ def test_new_writes_a_project_that_checks_and_refuses_to_overwrite(tmp_path: Pat
     assert before == {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_is_no_error(folder: Path, closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "siphon_http", "check", "siphon.yaml"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_missing_http_yaml_is_shown_where_it_is_named(folder: Path) -> None:
+    (folder / "http.yaml").unlink()
+    fails(folder, 2, r"siphon\.yaml:4:9: extensions\.http: file http\.yaml does not exist", r"\^", "looked for /")
+
+
 def test_environment_variables_are_expanded_after_parsing(folder: Path) -> None:
     """Design section 4: a value cannot inject YAML; an unquoted scalar is typed again, a default is used."""
     (folder / "http.yaml").write_text("servers:\n  - listen: 127.0.0.1:${PORT}\n    max_headers: ${MAX:-50}\n")

@@ -81,11 +81,28 @@ def test_mistakes_of_every_file_come_together_in_the_order_of_the_files(here):
     here.install("second", "fake_extension:Fake")
     here.write("siphon.yaml", WITH_TWO + "nonsense: 1\n")
     here.write("fake.yaml", "bad-config")
+    here.write("second.yaml", "bad-config")
     with pytest.raises(ConfigError) as caught:
         ready()
     assert [p.file for p in caught.value.problems] == ["siphon.yaml", "fake.yaml", "second.yaml"]
     assert caught.value.exit_code == 2
     assert "script" not in here.notes()
+
+
+def test_a_file_that_is_not_there_is_a_mistake_where_it_is_named(here):
+    here.install("second", "fake_extension:Fake")
+    here.write("siphon.yaml", WITH_TWO)
+    with pytest.raises(ConfigError) as caught:
+        ready()
+    [problem] = caught.value.problems
+    assert (problem.file, problem.reason) == ("siphon.yaml", "extensions.second: file second.yaml does not exist")
+    assert problem.source[problem.column - 1 :] == "second.yaml"
+    assert problem.hint == f"looked for {here.folder / 'second.yaml'}"
+
+
+def test_the_file_of_an_extension_that_is_not_installed_need_not_be_there(here):
+    here.write("siphon.yaml", WITH_TWO)
+    assert "extension `second` is configured but cannot be used" in ready()[1][0]
 
 
 def test_only_certificates_alone_have_their_exit_code(here):
