@@ -168,6 +168,10 @@ cdef int _target(const char* data, Head* head) noexcept nogil:
     return HEAD_DONE
 
 
+cdef inline bint _is_connect(const char* data, Head* head) noexcept nogil:
+    return head.method_end == 7 and memcmp(data, b"CONNECT", 7) == 0
+
+
 cdef int _request_line(const char* data, Py_ssize_t size, Head* head) noexcept nogil:
     """Read `method SP target SP HTTP/1.x`, data[0:size] without its CR LF (RFC 9112, section 3)."""
     cdef Py_ssize_t i = 0
@@ -190,9 +194,8 @@ cdef int _request_line(const char* data, Py_ssize_t size, Head* head) noexcept n
         return _refuse(head, 505, b"http version not supported")
     head.version = 10 if data[i + 7] == c"0" else 11
     head.rewrite = data[i + 7] > c"1" or not _is_known_method(data, head.method_end)
-    if head.method_end == 7 and memcmp(data, b"CONNECT", 7) == 0:
-        return _refuse(head, 501, b"CONNECT is not implemented")
-    return _target(data, head)
+    # The target of CONNECT has a form of its own; `_judge` refuses it, behind what any request must have.
+    return HEAD_DONE if _is_connect(data, head) else _target(data, head)
 
 
 cdef void _connection(const char* value, Py_ssize_t size, Head* head) noexcept nogil:
@@ -302,6 +305,8 @@ cdef int _judge(const char* data, Head* head, Notes* notes) noexcept nogil:
         return _refuse(head, 400, b"no Host")
     if notes.hosts and not _is_authority(notes.host, notes.host_size, True):
         return _refuse(head, 400, b"Host is not valid")
+    if _is_connect(data, head):
+        return _refuse(head, 501, b"CONNECT is not implemented")
     if notes.codings:
         i = _coding(head, notes)
         if i != HEAD_DONE:

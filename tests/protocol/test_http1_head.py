@@ -94,6 +94,15 @@ def test_a_host_that_is_none_is_refused(value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "fields, expected",
+    [(b"Host: t:80\r\n", 501), (b"", 400), (b"Host: t\r\nHost: t\r\n", 400), (b"Host: a b\r\n", 400)],
+)
+def test_the_rules_of_host_come_before_what_is_not_implemented(fields: bytes, expected: int) -> None:
+    """RFC 9112, 3.2: MUST be 400, whatever the method."""
+    assert status(head(line=b"CONNECT t:80 HTTP/1.1", host=fields)) == expected
+
+
+@pytest.mark.parametrize(
     "lines, expected, length",
     [
         ([], DONE, -1),
