@@ -10,12 +10,17 @@ from siphon_http._core.counters cimport Counters
 cdef class RouteCounts:
     cdef Traffic traffic            # what it is part of
     cdef readonly str route         # pattern, "" for requests that matched none
+    cdef readonly Py_ssize_t content    # of its answers lately, bytes, an average; 0 = not known (HTTP/2)
     cdef uint64_t* by_status[600]   # cells by status; NULL until it first happens
     cdef uint64_t* durations        # histogram: counts by bound, then the sum in nanoseconds
     cdef uint64_t* errors           # handlers that raised; NULL until one does
 
     cdef int ended(self, int status, int64_t nanoseconds) except -1
     cdef int failed(self) except -1
+
+    # Note the content of a handler's answer: what the next one will be like.
+    cdef inline void weigh(self, Py_ssize_t size) noexcept:
+        self.content = self.content + ((size - self.content) >> 3) if self.content else size
 
 
 @cython.final

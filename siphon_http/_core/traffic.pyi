@@ -15,6 +15,8 @@ class RouteCounts:
 
     @property
     def route(self) -> str: ...
+    @property
+    def content(self) -> int: ...
 
 @final
 class Traffic:

@@ -2,19 +2,22 @@
 
 Content that comes is bounded by the windows that we give: they follow what handlers take. Content that goes is bounded
 by the handlers that run: one that has answered holds its whole answer until the client takes it, so while much is held
-(`owed`), requests wait before their handlers run (`waiting`), as heads.
+(`owed`), or will be (`foreseen`), requests wait before their handlers run (`waiting`), as heads.
 """
 
 from siphon_http.protocol.http2_judge cimport WINDOW_UPDATE
-from siphon_http.protocol.http2_stream cimport NARROW_BYTES, Http2Flow, Http2State, Http2Stream
+from siphon_http.protocol.http2_stream cimport Http2Flow, Http2State, Http2Stream
 
 __all__ = ["Http2Bounds"]
 
+cdef Py_ssize_t NARROW_BYTES = 16384    # a client that opens streams with less window gets its handlers one by one
+cdef Py_ssize_t LIGHT_BYTES = 16384     # answers of a route that has smaller ones are not foreseen
 cdef Py_ssize_t BUFFER_BYTES = 4194304  # content buffered for all requests; beyond it the oldest goes on alone
 # Of what answers keep; from here on requests are held back:
 cdef Py_ssize_t OWED_BYTES = 524288     # of one connection: as much as its client takes in a few round trips
 cdef Py_ssize_t LOOP_BYTES = 8388608    # of all connections of a loop: from then on each may owe one answer
-cdef Py_ssize_t TAKEN_BYTES = 65536     # taking so much, or an eighth of what is owed, lets one request through
+cdef Py_ssize_t EARNED_BYTES = 16777216     # ... and at most, for a client that has taken as much already
+cdef Py_ssize_t TAKEN_BYTES = 65536     # taking so much, an eighth of what is owed and what it weighs lets one through
 
 
 cdef class Http2Bounds(Http2Flow):
@@ -76,22 +79,50 @@ cdef class Http2Bounds(Http2Flow):
 
     # ---- content that goes: handlers that may run
 
-    cdef bint _has_room(self) except -1:
-        """Tell whether one more handler may run, and make content that the client may not take.
+    cdef bint _holds_back(self, Http2Stream stream) except -1:
+        """Tell whether a request has to wait before its handler runs; it is noted then."""
+        cdef bint is_narrow = self.initial_window < NARROW_BYTES
+        if stream.request.counts is not None and stream.request.counts.content >= LIGHT_BYTES:
+            stream.weight = stream.request.counts.content
+        if not (self.owed or is_narrow or stream.weight and self.foreseen):
+            return False
+        if not (self.waiting and (is_narrow or stream.weight)) and self._has_room(stream):
+            return False
+        if not self.waiting:
+            self.let_at = self.sent_bytes
+        self.waiting[stream.id] = stream
+        return True
 
-        How large an answer will be is known only once it is there. Handlers that suspend can all be under way before
-        the first has answered; so where the client shows from the start that it will take little, they run one by one.
+    cdef bint _has_room(self, Http2Stream stream) except -1:
+        """Tell whether the handler of `stream` may run, and make content that the client may not take.
+
+        How large an answer will be is known only once it is there, and handlers that suspend can all be under way before
+        the first has answered. So what a route has answered with lately is foreseen for those that run, within what the
+        client has shown that it takes; and where it shows from the start that it will take little, they run one by one.
         """
-        cdef Http2Stream stream
+        cdef Http2Stream other
         if self.owed and self.owed >= (OWED_BYTES if self.out.owed < LOOP_BYTES else 1):
+            return False
+        if stream.weight and self.foreseen \
+                and self.owed + self.foreseen >= max(OWED_BYTES, min(self.sent_bytes, EARNED_BYTES)):
             return False
         if self.initial_window < NARROW_BYTES:
             if self.abandoned:
                 return False
-            for stream in self.streams.values():
-                if stream.runs and not stream.answered:
+            for other in self.streams.values():
+                if other.runs and not other.answered:
                     return False
         return True
+
+    cdef Http2Stream _next(self):
+        """Return the oldest request held back that may go on, or None: what stops one that is light stops all."""
+        cdef Http2Stream stream
+        for stream in self.waiting.values():
+            if self._has_room(stream):
+                return stream
+            if not stream.weight or self.initial_window < NARROW_BYTES:
+                break
+        return None
 
     cdef int _release(self) except -1:
         """Let requests through that were held back, the oldest first.
@@ -99,10 +130,14 @@ cdef class Http2Bounds(Http2Flow):
         A client that takes content, if slowly, gets on in any case: otherwise one large answer would hold up all others.
         """
         cdef Http2Stream stream
-        while self.waiting and not self.full and self.state != Http2State.CLOSED and (
-                self._has_room() or self.sent_bytes - self.let_at >= max(TAKEN_BYTES, self.owed // 8)):
+        while self.waiting and not self.full and self.state != Http2State.CLOSED:
+            stream = self._next()
+            if stream is None:
+                stream = <Http2Stream> next(iter(self.waiting.values()))
+                if self.sent_bytes - self.let_at < max(TAKEN_BYTES, self.owed // 8, stream.weight):
+                    return 0
             self.let_at = self.sent_bytes
-            stream = <Http2Stream> self.waiting.pop(next(iter(self.waiting)))
+            del self.waiting[stream.id]
             stream._hand_over()
             self._send()
         return 0

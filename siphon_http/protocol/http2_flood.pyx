@@ -10,10 +10,11 @@ __all__ = ["flood_limit"]
 
 # In the order of FloodKind. The bounds leave room for a browser that gives up a page full of streams twice, and for
 # what polite clients send with each request: a PING for every read, a priority signal, content in small pieces, new
-# windows of the stream and the connection. Resets are forgiven slowly: an attacker has answers, too.
+# windows of the stream and the connection, content that is on its way when the answer comes first. Resets are forgiven
+# slowly: an attacker has answers, too.
 cdef double[9] BOUND = [400, 1000, 100, 2000, 500, 4000, 1000, 2000, 600]
 cdef double[9] PER_SECOND = [40, 100, 10, 500, 50, 1000, 100, 100, 60]      # what a second takes off
-cdef double[9] PER_ANSWER = [0.25, 1, 0, 4, 1, 2, 1, 0, 1]                  # ... an answer
+cdef double[9] PER_ANSWER = [0.25, 1, 0, 4, 1, 2, 1, 4, 1]                  # ... an answer
 cdef double[9] PER_FRAME = [0, 0, 0, 0, 0, 2, 0, 0, 0]                      # ... a frame of content
 
 # By frame type.

@@ -17,6 +17,7 @@ cdef class Http2Hot(Http2Bounds):
     cdef bint _read_hot(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
     cdef int _open(self, unsigned int id, bint ended, const char* data, Py_ssize_t size) except -1
     cdef bint _data(self, Http2Stream stream, int flags, const char* data, Py_ssize_t size) except -1
+    cdef bint _pass_over(self, int flags, const char* data, Py_ssize_t size) except -1
     cdef bint _window_update(self, Http2Stream stream, unsigned int id, unsigned int more) except -1
     cdef int _adopt(self, Http2Stream stream) except -1
     cdef int _settings(self) except -1

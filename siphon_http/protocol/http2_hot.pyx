@@ -24,7 +24,7 @@ from siphon_http.protocol.http2_judge cimport (
     FLAG_PRIORITY, FLOW_CONTROL_ERROR, HEADERS, LAST_STREAM, PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, WINDOW_UPDATE,
     frame_number,
 )
-from siphon_http.protocol.http2_link cimport CLOSED_BY_RESET
+from siphon_http.protocol.http2_link cimport CLOSED_BY_US
 from siphon_http.protocol.http2_stream cimport Http2State, Http2Stream
 
 __all__ = ["Http2Hot"]
@@ -49,6 +49,8 @@ cdef class Http2Hot(Http2Bounds):
             return False
         stream = <Http2Stream> self.streams.get(id)
         if stream is None:
+            if kind == DATA and not self.through_h2 and self._was_refused(id):
+                return self._pass_over(flags, data, size)
             # One that is over, and nothing comes of it: h2 would pass over it too.
             return kind == WINDOW_UPDATE and size == 4 and id & 1 and id <= <unsigned int> self.highest_stream \
                 and frame_number(data) & LAST_STREAM and not self.through_h2
@@ -94,6 +96,20 @@ cdef class Http2Hot(Http2Bounds):
         stream._receive(PyBytes_FromStringAndSize(data, size), whole)
         if flags & FLAG_END_STREAM and not stream.is_gone and self.state != Http2State.CLOSED:
             stream._end_content()
+        return True
+
+    cdef bint _pass_over(self, int flags, const char* data, Py_ssize_t size) except -1:
+        """Take DATA of a stream that we have reset, which only counts for the connection's window. 0: it is for h2."""
+        if flags & FLAG_PADDED and (size == 0 or <unsigned char> data[0] >= size):
+            return False
+        try:
+            self.receive_manager.window_consumed(size)
+        except FlowControlError:
+            self._terminate(FLOW_CONTROL_ERROR, False)
+            return True
+        increment = self.receive_manager.process_bytes(size)
+        if increment:
+            self._put_number(WINDOW_UPDATE, 0, increment)
         return True
 
     cdef bint _window_update(self, Http2Stream stream, unsigned int id, unsigned int more) except -1:
@@ -193,10 +209,11 @@ cdef class Http2Hot(Http2Bounds):
         """Reset a stream for what the peer did."""
         if hot:
             self._put_number(RST_STREAM, id, code)
-            self._note_closed(id, CLOSED_BY_RESET)
+            self._note_closed(id, CLOSED_BY_US)
         else:
             try:
                 self.connection.reset_stream(id, code)
+                self._note_closed(id, CLOSED_BY_US)
                 self._collect()
             except ProtocolError:
                 pass        # it is closed: the answer was complete, and so was the request

@@ -12,6 +12,7 @@ cdef enum Closed:
     CLOSED_UNKNOWN = 0      # open, never used, or h2's own
     CLOSED_BY_RESET = 1
     CLOSED_BY_END = 2
+    CLOSED_BY_US = 3        # we have sent RST_STREAM, here or through h2: what follows is passed over
 
 
 cdef class Http2Link:
@@ -32,9 +33,11 @@ cdef class Http2Link:
     cdef int _lend(self) except -1
     cdef int _take_back(self) except -1
     cdef int _note_settings(self) except -1
+    cdef int _shrink_table(self, const char* data, Py_ssize_t size) except -1
     cdef int _own(self) except -1
     cdef bint _is_much(self)
     cdef int _collect(self) except -1
+    cdef int _collect_quietly(self) except -1
     cdef int _put(self, bytes frame) except -1
     cdef int _put_number(self, int kind, unsigned int id, unsigned int number) except -1
     cdef int _put_data(self, unsigned int id, const char* data, Py_ssize_t size, bint ends) except -1
@@ -45,6 +48,7 @@ cdef class Http2Link:
     cdef int _raise_highest(self, unsigned int id) except -1
     cdef int _note_closed(self, unsigned int id, int how) except -1
     cdef int _show_closed(self, unsigned int id) except -1
+    cdef bint _was_refused(self, unsigned int id) noexcept
 
 
 # Write the head of a frame (RFC 9113, 4.1); returns the place after it.

@@ -19,7 +19,7 @@ from siphon_http._core.digits cimport write_date
 from siphon_http._core.hpack cimport response_bound, write_response, write_table_size
 from siphon_http.protocol.http1_answers cimport Http1Answers
 from siphon_http.protocol.http2_judge cimport CONTINUATION, DATA, FLAG_END_HEADERS, FLAG_END_STREAM, FRAME_BYTES, \
-    FRAME_HEAD, HEADERS
+    FRAME_HEAD, HEADERS, RST_STREAM, frame_number
 
 __all__ = ["Http2Link"]
 
@@ -93,10 +93,17 @@ cdef class Http2Link:
             return 0
         if id & 1 and self.closed[place] != CLOSED_UNKNOWN:
             self.connection._closed_streams[id] = (
-                StreamClosedBy.RECV_RST_STREAM if self.closed[place] == CLOSED_BY_RESET
-                else StreamClosedBy.SEND_END_STREAM)
-            self.closed[place] = CLOSED_UNKNOWN
+                StreamClosedBy.SEND_END_STREAM if self.closed[place] == CLOSED_BY_END
+                else StreamClosedBy.RECV_RST_STREAM)
+            if self.closed[place] != CLOSED_BY_US:
+                self.closed[place] = CLOSED_UNKNOWN
         return 0
+
+    cdef bint _was_refused(self, unsigned int id) noexcept:
+        """Tell whether we have reset a stream: the peer may not know yet what it sends for nothing (RFC 9113, 5.1)."""
+        return id & 1 and id <= <unsigned int> self.highest_stream \
+            and (<unsigned int> self.highest_stream - id) // 2 < CLOSED_SEEN \
+            and self.closed[id // 2 % CLOSED_SEEN] == CLOSED_BY_US
 
     cdef int _note_settings(self) except -1:
         """Learn what the peer's SETTINGS mean for hot streams, but their windows."""
@@ -108,6 +115,15 @@ cdef class Http2Link:
             encoder.table_size_changes = [min(sizes), sizes[-1]] if min(sizes) < sizes[-1] else [sizes[-1]]
             encoder.header_table.resized = True
             self.owes_table_size = True
+        return 0
+
+    cdef int _shrink_table(self, const char* data, Py_ssize_t size) except -1:
+        """Bound our encoder's table by every value in a SETTINGS frame: h2 sees the last only (RFC 9113, 6.5.3)."""
+        cdef Py_ssize_t i
+        encoder = self.connection.encoder
+        for i in range(0, size, 6):
+            if data[i] == 0 and data[i + 1] == 1 and frame_number(data + i + 2) < <unsigned int> encoder.header_table_size:
+                encoder.header_table_size = frame_number(data + i + 2)
         return 0
 
     # ---- output
@@ -129,6 +145,14 @@ cdef class Http2Link:
     cdef int _collect(self) except -1:
         """Put what h2 has to send behind what is there."""
         return self._put(self.connection.data_to_send())
+
+    cdef int _collect_quietly(self) except -1:
+        """Collect after a frame for a stream that we have reset: h2 would reset it once more, and last of all."""
+        cdef bytes data = self.connection.data_to_send()
+        cdef Py_ssize_t rest = PyBytes_GET_SIZE(data) - FRAME_HEAD - 4
+        if rest >= 0 and (<unsigned char*> PyBytes_AS_STRING(data))[rest + 3] == RST_STREAM:
+            data = data[:rest]
+        return self._put(data)
 
     cdef int _put(self, bytes frame) except -1:
         """Put whole frames behind what is there; what h2 has to send before them was collected."""

@@ -205,6 +205,7 @@ cdef class Http2ServerConnection(Http2Times):
     cdef int _frame(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:
         """Handle one whole frame; its payload is data[0:size], in the inbox."""
         cdef bytes frame
+        cdef bint is_late
         if not self.greeted and (kind != SETTINGS or flags & FLAG_ACK):
             return self._terminate(PROTOCOL_ERROR, False)
         self.greeted = True
@@ -232,18 +233,24 @@ cdef class Http2ServerConnection(Http2Times):
             elif kind == CONTINUATION or kind == PUSH_PROMISE or kind == RST_STREAM and size == 4 and (
                     id > <unsigned int> self.highest_stream or id % 2 == 0):
                 return self._terminate(PROTOCOL_ERROR, False)
+            elif kind == SETTINGS and id == 0 and flags & FLAG_ACK and size:
+                return self._terminate(FRAME_SIZE_ERROR, False)
             elif kind == SETTINGS and id == 0 and not flags & FLAG_ACK and size % 6 == 0:
+                self._shrink_table(data, size)
                 frame = known_settings(frame)
             elif kind == WINDOW_UPDATE and size == 4:
                 # Its first bit is reserved: no matter what it is (RFC 9113, 6.9).
                 frame = frame[:FRAME_HEAD] + bytes((frame[FRAME_HEAD] & 0x7f,)) + frame[FRAME_HEAD + 1:]
         self.spent += JUDGE_COST
+        is_late = (kind == DATA or kind == HEADERS or kind == CONTINUATION) and self._was_refused(id)
         self._lend()
         try:
             events = self.connection.receive_data(frame)
         except ProtocolError:
             return self._terminate(PROTOCOL_ERROR, True)
         self._take_back()
+        if is_late:
+            return self._collect_quietly()
         self._collect()
         return self._events(events)
 
@@ -284,9 +291,11 @@ cdef class Http2ServerConnection(Http2Times):
             elif kind is RemoteSettingsChanged:
                 self._settings()
             else:
+                stream = <Http2Stream> self.streams.get(getattr(event, "stream_id", 0))
                 if kind is StreamReset and not event.remote_reset:
                     self._blame()
-                stream = <Http2Stream> self.streams.get(getattr(event, "stream_id", 0))
+                    if stream is not None:
+                        stream.was_refused = True
                 if stream is None:
                     continue
                 if kind is DataReceived:

@@ -9,10 +9,6 @@ from siphon_http.protocol.http2_link cimport Http2Link
 from siphon_http.protocol.http2_output cimport Http2Output
 
 
-cdef enum:
-    NARROW_BYTES = 16384    # a client that opens streams with less window than this gets its handlers one by one
-
-
 cdef enum Watch:
     WATCH_NOTHING = 0
     WATCH_OUTPUT = 1        # that the client takes content
@@ -33,6 +29,7 @@ cdef class Http2Flow(Http2Link):
     cdef readonly int abandoned         # streams that are over while their handler still runs; they count as open
     cdef readonly long long sent_bytes  # content sent so far, of all streams
     cdef readonly Py_ssize_t owed       # bytes of the objects that answers keep because the client does not take them
+    cdef readonly Py_ssize_t foreseen   # bytes that handlers under way will probably answer with; large answers only
     cdef readonly dict waiting          # requests held back until less is owed: id -> Http2Stream, in order
     cdef long long let_at               # `sent_bytes` when the last of them was let through, or the first held back
     cdef object ready                   # deque of streams with content to send, in the order of their turns
@@ -45,7 +42,7 @@ cdef class Http2Flow(Http2Link):
 
     cdef int _go(self, Http2State state) except -1
     cdef int _settle(self) except -1
-    cdef bint _has_room(self) except -1
+    cdef bint _holds_back(self, Http2Stream stream) except -1
     cdef int _release(self) except -1
     cdef int _blame(self) except -1
     cdef int _owe(self, Py_ssize_t size) except -1
@@ -72,6 +69,7 @@ cdef class Http2Stream(Http2Output):
     cdef Http2Flow flow             # the connection that it belongs to
     cdef bint is_hot                # h2 does not know it
     cdef bint was_reset             # RST_STREAM was sent or received
+    cdef bint was_refused           # RST_STREAM was sent
     cdef bint is_gone               # it is in no table any more
     cdef long long send_window      # of a hot stream, bytes; below 0 after a setting
     cdef Py_ssize_t receive_window  # of a hot stream: bytes that the peer may still send
@@ -80,6 +78,8 @@ cdef class Http2Stream(Http2Output):
     cdef bint known                 # the sink was told of the request, and will be told of its end
     cdef bint runs                  # the request was delivered, and its handler has not come to an end
     cdef bint abandoned             # it counts in `flow.abandoned`
+    cdef Py_ssize_t weight          # bytes that its answer will probably have; 0: few, or nobody knows
+    cdef bint is_foreseen           # they count in `flow.foreseen`
     # The request's content:
     cdef Py_ssize_t expected        # Content-Length, or -1
     cdef Py_ssize_t received        # bytes that have arrived
@@ -103,6 +103,7 @@ cdef class Http2Stream(Http2Output):
     cdef int _end_content(self) except -1
     cdef int _deliver(self) except -1
     cdef int _hand_over(self) except -1
+    cdef int _is_known(self) except -1
     cdef int _refuse(self, int status, const char* reason) except -1
     cdef int _answer(self, Response response) except -1
     cdef int _over(self, bint abandoned) except -1

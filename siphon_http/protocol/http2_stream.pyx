@@ -20,7 +20,7 @@ from siphon_http.protocol.http2_head cimport answer_content, answer_fields
 from siphon_http.protocol.http2_judge cimport (
     DATA, FLAG_END_STREAM, FRAME_BYTES, FRAME_HEAD, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, RST_STREAM,
 )
-from siphon_http.protocol.http2_link cimport CLOSED_BY_END, CLOSED_BY_RESET, Http2Link, write_frame_head
+from siphon_http.protocol.http2_link cimport CLOSED_BY_END, CLOSED_BY_RESET, CLOSED_BY_US, Http2Link, write_frame_head
 from siphon_http.protocol.http2_output cimport Http2Output
 
 __all__ = ["Http2Flow", "Http2State", "Http2Stream"]
@@ -176,9 +176,9 @@ cdef class Http2Flow(Http2Link):
         """The peer made us reset a stream: see http2_hot."""
         return 0
 
-    cdef bint _has_room(self) except -1:
-        """Tell whether one more handler may run."""
-        return True
+    cdef bint _holds_back(self, Http2Stream stream) except -1:
+        """Tell whether a request has to wait before its handler runs; it is noted then."""
+        return False
 
     cdef int _release(self) except -1:
         """Let requests through that were held back."""
@@ -188,13 +188,14 @@ cdef class Http2Flow(Http2Link):
         """Send RST_STREAM, unless the stream is closed already."""
         if stream.is_hot:
             if not stream.was_reset and not (stream.finished and stream.complete):
-                stream.was_reset = True
+                stream.was_reset = stream.was_refused = True
                 self._put_number(RST_STREAM, stream.id, code)
             return 0
         try:
             self.connection.reset_stream(stream.id, code)
         except ProtocolError:
             return 0
+        stream.was_refused = True
         return self._collect()
 
     cdef int _drop(self, Http2Stream stream) except -1:
@@ -209,8 +210,9 @@ cdef class Http2Flow(Http2Link):
             return 0
         stream.is_gone = True
         del self.streams[stream.id]
-        if stream.is_hot:
-            self._note_closed(stream.id, CLOSED_BY_RESET if stream.was_reset else CLOSED_BY_END)
+        if stream.is_hot or stream.was_refused:
+            self._note_closed(stream.id, CLOSED_BY_US if stream.was_refused else CLOSED_BY_RESET if stream.was_reset
+                              else CLOSED_BY_END)
         if stream.unacknowledged:
             self._acknowledge(stream, stream.unacknowledged)
         if stream.runs:
@@ -293,19 +295,20 @@ cdef class Http2Stream(Http2Output):
 
     cdef int _deliver(self) except -1:
         """The request is complete, or streams: let its handler run, now or once there is room for its answer."""
-        cdef Http2Flow flow = self.flow
-        if (flow.owed or flow.initial_window < NARROW_BYTES) and (flow.waiting or not flow._has_room()):
-            if not flow.waiting:
-                flow.let_at = flow.sent_bytes
-            flow.waiting[self.id] = self
-            return 0
-        self.runs = True
-        return flow.sink.request_received(self, self.request)
+        return 0 if self.flow._holds_back(self) else self._hand_over()
 
     cdef int _hand_over(self) except -1:
-        """Let the handler run of a request that was held back."""
-        self.runs = True
+        """Let the handler run."""
+        self.runs = self.is_foreseen = True
+        self.flow.foreseen += self.weight
         return self.flow.sink.request_received(self, self.request)
+
+    cdef int _is_known(self) except -1:
+        """The answer has begun, or will not come: nothing more is foreseen."""
+        if self.is_foreseen:
+            self.is_foreseen = False
+            self.flow.foreseen -= self.weight
+        return 0
 
     cdef int _ask(self) except -1:
         """Ask for the content, once."""
@@ -341,6 +344,8 @@ cdef class Http2Stream(Http2Output):
         self._handler_ended()
         if request is None or request is not self.request or self.answered:
             return 0
+        if request.counts is not None and response._status < 300 and response.content is not None:
+            request.counts.weigh(PyBytes_GET_SIZE(<bytes> response.content))
         return self._answer(response)
 
     cdef int _answer(self, Response response) except -1:
@@ -385,6 +390,7 @@ cdef class Http2Stream(Http2Output):
         self.is_empty = request.is_head or status == 204 or status == 304 or status == 205
         length = 0 if status == 205 else -1 if status == 204 or status == 304 else length
         self.flow._write_head(self, response, length, self.is_empty)
+        self._is_known()
         self.answered = True
         self.due = 0
         self.finished = self.is_empty
@@ -473,9 +479,8 @@ cdef class Http2Stream(Http2Output):
     cdef int _over(self, bint abandoned) except -1:
         """The exchange has ended: tell the owner, and whoever waits. abandoned: by the client."""
         cdef Request request = self.request
-        self.request = None
-        self.body = None
-        self.queue = None
+        self.request = self.body = self.queue = None
+        self._is_known()
         if self.flow.waiting:
             self.flow.waiting.pop(self.id, None)
         if self.kept:

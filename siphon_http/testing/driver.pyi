@@ -6,6 +6,7 @@ from typing import Any, Protocol, final
 from siphon_http._core.deadlines import Deadline, Deadlines
 from siphon_http._core.exchange import Exchange, Handler
 from siphon_http._core.message import Peer, Request, Response
+from siphon_http._core.traffic import RouteCounts
 
 __all__ = [
     "BufferDriver",
@@ -80,7 +81,11 @@ class DeadlinesDriver:
     def members(self) -> list[Deadline]: ...
 
 def prepare_request(
-    request: Request, peer: Peer | None = None, streams: bool = False, path_params: dict[str, str] | None = None
+    request: Request,
+    peer: Peer | None = None,
+    streams: bool = False,
+    path_params: dict[str, str] | None = None,
+    counts: RouteCounts | None = None,
 ) -> None: ...
 def received_answer(
     status: int, fields: bytes, content: bytes | AsyncIterator[bytes], streams: bool, facts: Any

@@ -7,6 +7,7 @@ from siphon_http._core.exchange cimport Exchange, Handler
 from siphon_http._core.headers cimport OutBuffer
 from siphon_http._core.message cimport Peer, Request
 from siphon_http._core.response cimport Response, received_response
+from siphon_http._core.traffic cimport RouteCounts
 
 __all__ = [
     "BufferDriver",
@@ -165,10 +166,12 @@ cdef class DeadlinesDriver:
         return out
 
 
-def prepare_request(Request request not None, Peer peer=None, bint streams=False, dict path_params=None):
+def prepare_request(Request request not None, Peer peer=None, bint streams=False, dict path_params=None,
+                    RouteCounts counts=None):
     """Set what the server and dispatch set on a request when its head is complete."""
     request.peer = peer
     request.streams = streams
+    request.counts = counts
     if path_params is not None:
         request._path_params = path_params
 

@@ -119,8 +119,15 @@ def peak(server: Server, before: int, seconds: float = 1.0) -> int:
 @pytest.mark.parametrize(
     "path,window,step",
     [
-        *(("/large", window, step) for window in (0, 65535) for step in (0, 1)),
-        *(("/later", 0, 0), ("/later", 1, 1), ("/sync", 0, 1), ("/flow", 0, 1), ("/flow", 65535, 0)),
+        *((path, window, step) for path in ("/large", "/later") for window in (0, 65535) for step in (0, 1)),
+        *(
+            ("/later", 1, 1),
+            ("/later", 16384, 1),
+            ("/sync", 0, 1),
+            ("/sync", 65535, 1),
+            ("/flow", 0, 1),
+            ("/flow", 65535, 0),
+        ),
     ],
 )
 def test_a_thousand_streams_that_take_nothing(

@@ -14,6 +14,7 @@ from h2.events import StreamReset as Reset
 
 from siphon_http._core.exchange import Exchange
 from siphon_http._core.message import Peer, Request, Response
+from siphon_http._core.traffic import RouteCounts
 from siphon_http.protocol.http2_server import Http2ServerConnection
 from siphon_http.protocol.http2_stream import Http2State
 from siphon_http.protocol.sink import PySink
@@ -70,6 +71,7 @@ class Owner:
         self, answer: Answer, cap: int = 1_048_576, streams: bool = False, buffer: Any = None, **limits: Any
     ) -> None:
         self.answer, self.cap, self.streams = answer, cap, streams
+        self.counts: RouteCounts | None = None  # of the route that every request is for
         self.calls: list[tuple[str, Any]] = []
         self.writes: list[bytes] = []
         self.taken = 0
@@ -88,7 +90,7 @@ class Owner:
 
     def head_received(self, request: Request) -> int:
         self.calls.append(("head_received", request.raw_path))
-        prepare_request(request, PEER, self.streams)
+        prepare_request(request, PEER, self.streams, None, self.counts)
         return self.cap
 
     def request_received(self, exchange: Exchange, request: Request) -> None:

@@ -235,6 +235,7 @@ BROKEN = {
     "RST_STREAM on an idle stream": (1, frame(3, 0, 5, bytes(4))),
     "RST_STREAM on a stream of ours": (1, frame(3, 0, 2, bytes(4))),
     "a short RST_STREAM": (6, frame(3, 0, 1, bytes(3))),
+    "an acknowledgement with settings": (6, frame(4, 1, 0, b"\0\3\0\0\0\1")),
     "a short SETTINGS": (6, frame(4, 0, 0, bytes(5))),
     "SETTINGS with a bad window": (3, frame(4, 0, 0, b"\0\4\xff\xff\xff\xff")),
     "PUSH_PROMISE": (1, frame(5, 4, 1, bytes(4))),
@@ -359,6 +360,78 @@ def test_what_comes_with_each_request_of_a_busy_client_is_no_flood() -> None:
         updates = frame(8, 0, 0, b"\0\0\0\1") + frame(8, 0, id, b"\0\0\0\1")
         owner.connection.receive_data(more + request + updates, 100.0)
     assert owner.connection.state == 1 and owner.names.count("request_received") == 5000
+
+
+@pytest.mark.parametrize("name", ["no such route", "too large", "no content wanted"])
+def test_content_on_its_way_when_its_answer_comes_is_no_flood(name: str) -> None:
+    """A client that uploads to where nobody takes it sends what it has before it reads the answer."""
+    owner = Owner(always(404, body=b"x"), cap=3 if name == "too large" else 1_048_576, streams=name != "too large")
+    owner.connection.receive_data(PREFACE + SETTINGS, 100.0)
+    for id in range(1, 10_001, 2):
+        content = frame(0, 0, id, b"x" * 100) * 3 + frame(0, 1, id, b"x" * 100)
+        owner.connection.receive_data(
+            frame(1, 4, id, head("/", b"\x83")) + content + frame(8, 0, 0, b"\0\0\0\x20"), 100.0
+        )
+    assert owner.connection.state == 1 and owner.names.count("request_ended") == 5000
+
+
+# ---- what follows on a stream that we have reset: the peer may not know it yet (RFC 9113, 5.1)
+
+RESET_BY_US = {
+    "an early answer": (always(body=b"x"), True, fields("/", "POST"), b""),
+    "too much content": (keep, False, fields("/", "POST"), frame(0, 0, 1, b"x" * 99)),
+    "a length that is none": (keep, True, fields("/", "POST", ("content-length", "1")), frame(0, 0, 1, b"xx")),
+    "a malformed request": (keep, True, fields("/", "POST", ("X", "y")), b""),
+    "a window that overflows": (keep, True, fields("/", "POST"), frame(8, 0, 1, b"\x7f\xff\xff\xff")),
+    "a refused stream": (keep, True, fields("/", "POST"), b""),
+}
+TRAILERS = b"\x40\x01t\x011"
+LATE = {
+    "content": frame(0, 0, 1, b"x" * 1000) * 2 + frame(0, 1, 1, b"x"),
+    "padded content": frame(0, 9, 1, b"\x05" + bytes(5)),
+    "trailers": frame(1, 5, 1, TRAILERS),
+    "trailers in pieces": frame(1, 1, 1, TRAILERS[:2]) + frame(9, 4, 1, TRAILERS[2:]),
+    "a reset": frame(0, 0, 1, b"x") + frame(3, 0, 1, bytes(4)) + frame(8, 0, 1, b"\0\0\0\1") + frame(2, 0, 1, bytes(5)),
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("name", RESET_BY_US)
+def test_what_follows_on_a_stream_that_was_reset_is_passed_over(name: str, plain: bool, late: str) -> None:
+    answer, streams, section, data = RESET_BY_US[name]
+    owner = Owner(answer, cap=50, streams=streams, max_streams=0 if name == "a refused stream" else 128)
+    block = Encoder().encode(section, huffman=False)
+    owner.connection.receive_data(
+        PREFACE + SETTINGS + (frame(1, 4, 1, block) if plain else frame(1, 36, 1, bytes(5) + block)) + data
+    )
+    assert [one[0] for one in frames(owner.written) if one[2] == 1][-1] == 3
+    before = len(owner.written)
+    owner.connection.receive_data(LATE[late])
+    assert [one for one in frames(owner.written[before:]) if one[2] == 1] == []
+    if late == "trailers":  # its field is in the table
+        owner.connection.receive_data(frame(1, 4, 3, block + b"\xbe"))
+    owner.connection.receive_data(frame(6, 0, 0, bytes(8)))
+    assert frames(owner.written)[-1][:3] == (6, 1, 0) and owner.connection.state == 1
+
+
+def test_content_for_a_stream_that_was_reset_is_given_back_to_the_connection() -> None:
+    owner = Owner(keep, cap=50, max_streams=2)
+    owner.connection.receive_data(PREFACE + SETTINGS)
+    for id in range(1, 401, 2):
+        owner.connection.receive_data(
+            frame(1, 4, id, head("/", b"\x83")) + frame(0, 0, id, bytes(16_000)) * 4, 100.0 + id
+        )
+    windows = sum(int.from_bytes(one[3], "big") for one in frames(owner.written) if one[0] == 8 and one[2] == 0)
+    assert owner.connection.state == 1 and windows > 200 * 64_000 - 2 * 65_536
+
+
+def test_content_for_a_stream_that_was_reset_must_keep_to_the_connections_window() -> None:
+    owner = Owner(keep, cap=50, max_streams=1)
+    owner.connection.receive_data(PREFACE + SETTINGS + frame(1, 4, 1, head("/", b"\x83")) + frame(0, 0, 1, bytes(99)))
+    owner.connection.connection._inbound_flow_control_window_manager.current_window_size = 50
+    owner.connection.receive_data(frame(0, 0, 1, bytes(51)))
+    assert frames(owner.written)[-1][0] == 7 and frames(owner.written)[-1][3][7] == 3
 
 
 def test_the_client_may_give_up_a_page_full_of_streams() -> None:

@@ -86,11 +86,15 @@ def test_a_stream_that_was_passed_over_is_closed() -> None:
     [((0,), b"\x20"), ((0, 4096), b"\x20\x3f\xe1\x1f"), ((100, 0, 50), b"\x20\x3f\x13"), ((100, 100), b"\x3f\x45")],
 )
 @pytest.mark.parametrize("first", ["hot", "h2"])
-def test_the_next_head_tells_of_changed_table_sizes_once(sizes: tuple[int, ...], updates: bytes, first: str) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_the_next_head_tells_of_changed_table_sizes_once(
+    sizes: tuple[int, ...], updates: bytes, first: str, at_once: bool
+) -> None:
     owner = Owner(always(), through_h2=False)
     owner.connection.receive_data(PREFACE + SETTINGS)
-    for size in sizes:
-        owner.connection.receive_data(frame(4, 0, 0, b"\0\1" + size.to_bytes(4, "big")))
+    values = [b"\0\1" + size.to_bytes(4, "big") for size in sizes]
+    for one in [b"".join(values)] if at_once else values:
+        owner.connection.receive_data(frame(4, 0, 0, one))
     hot, slow = frame(1, 5, 1, GET), frame(1, 37, 1, bytes(5) + GET)
     owner.connection.receive_data(hot if first == "hot" else slow)
     owner.connection.receive_data(frame(1, 5, 3, GET) + frame(1, 37, 5, bytes(5) + GET))

@@ -8,6 +8,7 @@ import pytest
 from h2.connection import H2Connection
 
 from siphon_http._core.message import Request, Response
+from siphon_http._core.traffic import RouteCounts, Traffic
 from siphon_http.testing import BufferDriver
 from tests.protocol.http2_pair import Answer, Owner, Pair, always, fields, frames, keep
 
@@ -107,6 +108,115 @@ def test_a_handler_that_ends_without_an_answer_makes_room() -> None:
 
 def test_handlers_run_at_once_when_the_windows_are_the_usual_ones() -> None:
     assert len(stuck(window=65535, streams=100, answer=keep).owner.requests) == 100
+
+
+def known(size: int) -> RouteCounts:
+    """Return the numbers of a route whose answers had `size` bytes lately."""
+    counts = Traffic().route("/known")
+    pair = Pair(own(size))
+    pair.owner.counts = counts
+    assert len(pair.get().body) == size and counts.content == size
+    return counts
+
+
+def suspended(counts: RouteCounts, count: int, taken: int = 0) -> Pair:
+    """Return a pair with requests of one route whose handlers suspend; its client has `taken` so many bytes before."""
+    pair = Pair(own(taken), settings={WINDOW: 65535 + taken}, max_streams=1000)
+    pair.client.increment_flow_control_window(taken + 1)
+    pair.get()
+    pair.owner.counts, pair.owner.answer, pair.takes = counts, keep, False
+    for _ in range(count):
+        pair.send(fields())
+    return pair.run()
+
+
+@pytest.mark.parametrize(
+    ("size", "taken", "running"),
+    [
+        (MIB, 0, 1),
+        (100_000, 0, 6),
+        (16_384, 0, 32),
+        (16_383, 0, 100),
+        (MIB, 3 * MIB, 3),
+        (MIB, 20 * MIB, 16),
+        (100_000, 3 * MIB, 32),
+    ],
+)
+def test_handlers_that_suspend_run_as_far_as_what_is_foreseen(size: int, taken: int, running: int) -> None:
+    """As much as may be owed anyway, or as much as the client has taken before."""
+    pair = suspended(known(size), 100, taken)
+    assert len(pair.owner.requests) - 1 == running
+    assert pair.server.foreseen == (running * size if size >= 16_384 else 0)
+    for driver, request in zip(pair.owner.drivers, pair.owner.requests, strict=True):
+        driver.fail(request)
+    pair.server.detach()
+    assert pair.server.foreseen == 0
+
+
+def test_a_thousand_answers_of_handlers_that_suspend_stay_small() -> None:
+    """The usual windows, of which the client gives no more."""
+    pair = suspended(known(MIB), 1000)
+    pair.owner.drivers[-1].respond(pair.owner.requests[-1], Response(body=bytes(MIB)))
+    pair.run()
+    assert len(pair.owner.requests) == 2 and pair.server.owed == MIB and len(pair.server.waiting) == 999
+
+
+def test_light_requests_pass_by_those_that_wait_for_what_is_foreseen() -> None:
+    pair = suspended(known(MIB), 5)
+    assert len(pair.server.waiting) == 4
+    pair.owner.counts, pair.owner.answer = known(100), always(body=b"x")
+    assert pair.get().body == b"x" and len(pair.server.waiting) == 4
+
+
+def test_what_was_foreseen_is_forgotten_when_it_is_known() -> None:
+    """A handler that streams, one that is reset, one that times out: each lets the next one run."""
+    pair = suspended(known(MIB), 5)
+    assert len(pair.owner.requests) == 2 and pair.server.foreseen == MIB
+    pair.owner.drivers[1].start(pair.owner.requests[1], Response())
+    assert len(pair.owner.requests) == 3
+    pair.client.reset_stream(5)
+    pair.run()
+    assert len(pair.owner.requests) == 4
+    pair.server.time_out(pair.owner.requests[3])
+    pair.run()
+    assert len(pair.owner.requests) == 5 and pair.server.foreseen == MIB
+    pair.client.reset_stream(11)  # it waits
+    pair.run()
+    assert pair.server.foreseen == MIB and not pair.server.waiting
+
+
+def test_a_client_that_takes_gets_what_is_foreseen_faster_and_faster() -> None:
+    pair = suspended(known(MIB), 20)
+    pair.client.increment_flow_control_window(100 * MIB)
+    pair.client.update_settings({WINDOW: 2 * MIB})
+    pair.takes = True
+    most = 0
+    while pair.server.streams:
+        running = [
+            (driver, request)
+            for driver, request in zip(pair.owner.drivers, pair.owner.requests, strict=True)
+            if driver.is_open(request)
+        ]
+        most = max(most, len(running))
+        for driver, request in running:
+            driver.respond(request, Response(body=bytes(MIB)))
+        pair.run()
+    assert sum(one.ended for one in pair.answers.values()) == 21 and most > 4
+
+
+def test_only_good_answers_of_handlers_tell_what_a_route_weighs() -> None:
+    counts = known(MIB)
+    pair = Pair(keep)
+    pair.owner.counts = counts
+    for status in (404, 500):
+        pair.get()
+        pair.owner.drivers[-1].respond(pair.owner.requests[-1], Response(status, body=b"no"))
+    pair.get()
+    pair.server.time_out(pair.owner.requests[-1])
+    assert counts.content == MIB
+    pair.get()
+    pair.owner.drivers[-1].respond(pair.owner.requests[-1], Response(body=b""))
+    assert counts.content == MIB - MIB // 8
 
 
 def test_a_client_that_takes_gets_everything() -> None:
