@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TREE = (
     "siphon_http",
+    "siphon-stubs",
     "tests",
     "examples",
     "docs",

@@ -21,7 +21,9 @@ class Headers(MutableMapping[str, str]):
     def __len__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
     @overload
-    def get(self, name: str, default: None = None) -> str | None: ...
+    def get(self, name: str, default: None = None) -> str | None:
+        """Return the value of `name`, or `default`."""
+
     @overload
     def get(self, name: str, default: str) -> str: ...
     @overload
@@ -35,25 +37,40 @@ class Headers(MutableMapping[str, str]):
     def pairs(self) -> list[tuple[str, str]]:
         """Return all fields in order; repeats stay apart."""
 
-    def items(self) -> list[tuple[str, str]]: ...  # type: ignore[override]
-    def keys(self) -> list[str]: ...  # type: ignore[override]
-    def values(self) -> list[str]: ...  # type: ignore[override]
+    def items(self) -> list[tuple[str, str]]:  # type: ignore[override]
+        """Return (name, value) for each name; repeats joined."""
+
+    def keys(self) -> list[str]:  # type: ignore[override]
+        """Return the names, each once."""
+
+    def values(self) -> list[str]:  # type: ignore[override]
+        """Return the value for each name; repeats joined."""
+
     @overload
-    def pop(self, name: str) -> str: ...
+    def pop(self, name: str) -> str:
+        """Remove `name` and return its value; `default`, or KeyError, when it is not there."""
+
     @overload
     def pop(self, name: str, default: str, /) -> str: ...
     @overload
     def pop(self, name: str, default: _T, /) -> str | _T: ...
-    def setdefault(self, name: str, default: str = "") -> str: ...
+    def setdefault(self, name: str, default: str = "") -> str:
+        """Return the value of `name`, set to `default` first when it is not there."""
+
     def update(  # type: ignore[override]
         self,
         other: Mapping[str, str | list[str] | tuple[str, ...]]
         | Iterable[tuple[str, str | list[str] | tuple[str, ...]]] = (),
         /,
         **more: str | list[str] | tuple[str, ...],
-    ) -> None: ...
-    def clear(self) -> None: ...
-    def popitem(self) -> tuple[str, str]: ...
+    ) -> None:
+        """Set fields from a mapping or pairs, and by name."""
+
+    def clear(self) -> None:
+        """Remove all fields."""
+
+    def popitem(self) -> tuple[str, str]:
+        """Remove the last name with its value, and return both."""
 
 def check_name(name: str) -> str: ...
 def check_value(value: str) -> str: ...

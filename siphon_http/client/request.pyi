@@ -73,12 +73,25 @@ class ClientRequest:
 
 @disjoint_base
 class ClientHandle:
-    """The methods of `http.Client`; each returns a coroutine."""
+    """The methods of `http.Client`: each returns a coroutine whose result is a Response.
+
+    path: below the client's base URL, or an absolute URL in its place. headers: dict of str to str or list of str, or
+    list of pairs. params: query parameters, dict or pairs. body: bytes, str (UTF-8), or an (async) iterator of bytes,
+    which is streamed; json: a value to send as JSON instead. timeout_ms: for the whole exchange, in place of the
+    client's. stream: the answer comes with its head, its content in pieces. follow_redirects: how many at most.
+
+    Raises (when awaited):
+        ClientError: and its subclasses, when there is no whole answer.
+    """
 
     @property
-    def name(self) -> str | None: ...
+    def name(self) -> str | None:
+        """Name of the client in http.yaml; None for an inline one."""
+
     @property
-    def base_url(self) -> str | None: ...
+    def base_url(self) -> str | None:
+        """What relative paths are joined onto."""
+
     def _bind(self, transport: Any, name: str | None, base_url: str | None, /) -> None: ...
     def request(
         self,
@@ -92,7 +105,9 @@ class ClientHandle:
         timeout_ms: int | None = None,
         stream: bool = False,
         follow_redirects: int | bool | None = None,
-    ) -> Coroutine[Any, Any, Response]: ...
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a request with any method. Raises ClientError when there is no whole answer."""
+
     def get(
         self,
         path: str,
@@ -102,7 +117,9 @@ class ClientHandle:
         timeout_ms: int | None = None,
         stream: bool = False,
         follow_redirects: int | bool | None = None,
-    ) -> Coroutine[Any, Any, Response]: ...
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a GET request. Raises ClientError when there is no whole answer."""
+
     def head(
         self,
         path: str,
@@ -111,7 +128,9 @@ class ClientHandle:
         params: _Params | None = None,
         timeout_ms: int | None = None,
         follow_redirects: int | bool | None = None,
-    ) -> Coroutine[Any, Any, Response]: ...
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a HEAD request. Raises ClientError when there is no whole answer."""
+
     def options(
         self,
         path: str,
@@ -120,7 +139,9 @@ class ClientHandle:
         params: _Params | None = None,
         timeout_ms: int | None = None,
         follow_redirects: int | bool | None = None,
-    ) -> Coroutine[Any, Any, Response]: ...
+    ) -> Coroutine[Any, Any, Response]:
+        """Send an OPTIONS request. Raises ClientError when there is no whole answer."""
+
     def post(
         self,
         path: str,
@@ -132,7 +153,9 @@ class ClientHandle:
         timeout_ms: int | None = None,
         stream: bool = False,
         follow_redirects: int | bool | None = None,
-    ) -> Coroutine[Any, Any, Response]: ...
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a POST request. Raises ClientError when there is no whole answer."""
+
     def put(
         self,
         path: str,
@@ -144,7 +167,9 @@ class ClientHandle:
         timeout_ms: int | None = None,
         stream: bool = False,
         follow_redirects: int | bool | None = None,
-    ) -> Coroutine[Any, Any, Response]: ...
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a PUT request. Raises ClientError when there is no whole answer."""
+
     def patch(
         self,
         path: str,
@@ -156,7 +181,9 @@ class ClientHandle:
         timeout_ms: int | None = None,
         stream: bool = False,
         follow_redirects: int | bool | None = None,
-    ) -> Coroutine[Any, Any, Response]: ...
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a PATCH request. Raises ClientError when there is no whole answer."""
+
     def delete(
         self,
         path: str,
@@ -168,4 +195,5 @@ class ClientHandle:
         timeout_ms: int | None = None,
         stream: bool = False,
         follow_redirects: int | bool | None = None,
-    ) -> Coroutine[Any, Any, Response]: ...
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a DELETE request. Raises ClientError when there is no whole answer."""

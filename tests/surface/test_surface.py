@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,8 @@ changed breaks somebody: docs/ says what to do instead, and the commit says why.
 
 def test_the_public_surface_is_the_listed_one() -> None:
     before, now = FILE.read_text(encoding="utf-8"), surface()
+    if not Path("/proc/self/stat").exists():  # what the kernel tells of processes comes from there
+        before = re.sub(r"(?m)^process_.*\n", "", before)
     difference = "\n".join(
         difflib.unified_diff(before.splitlines(), now.splitlines(), "listed", "built", "", "", 0, "")
     )

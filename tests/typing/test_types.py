@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import siphon_http
 from siphon_http.client.api import Client, ClientSettings
 from siphon_http.config import ClientConfig
 from siphon_http.host.scaffold import FILES
@@ -106,6 +108,22 @@ def test_an_extension_brings_the_types_of_its_namespace(site: Path, tmp_path: Pa
     assert mypy(tmp_path, files, "--check-untyped-defs", "--warn-unused-ignores", site=site) == []
     options = {"typeCheckingMode": "basic", "reportUnnecessaryTypeIgnoreComment": True}
     assert pyright(tmp_path, files, site=site, **options) == []
+
+
+@pytest.mark.parametrize("module", ["_core/message", "_core/response", "_core/headers", "client/request"])
+def test_what_scripts_use_of_a_cython_module_is_described_where_editors_look(module: str) -> None:
+    stub = Path(siphon_http.__file__).parent / f"{module}.pyi"
+    silent = []
+    for kind in ast.parse(stub.read_text()).body:
+        if isinstance(kind, ast.ClassDef) and kind.name in {"Request", "Response", "Headers", "ClientHandle"}:
+            silent += [] if ast.get_docstring(kind) else [kind.name]
+            for one in kind.body:
+                if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) or one.name.startswith("_"):
+                    continue
+                marks = {ast.unparse(mark) for mark in one.decorator_list}
+                if not marks & {"overload", f"{one.name}.setter"} and not ast.get_docstring(one):
+                    silent.append(f"{kind.name}.{one.name}")
+    assert silent == []
 
 
 def test_a_client_of_the_script_takes_every_key_of_the_file() -> None:
