@@ -7,9 +7,11 @@ import inspect
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from siphon_http._core.client_traffic import ClientTraffic
 from siphon_http._core.counters import Counters
 from siphon_http._core.request_id import current_id
 from siphon_http._core.traffic import Traffic
@@ -36,15 +38,16 @@ CUT_OFF_SECONDS = 0.5
 class HttpExtension:
     """The http extension as the host sees it; see `host.api.Extension`.
 
-    transport: makes what carries the requests of a client; a test harness puts a recorder there.
+    transport: makes what carries the requests of a client; a test harness puts a recorder there. None: the network.
     """
 
-    def __init__(self, transport: TransportFactory = pooled_transport) -> None:
+    def __init__(self, transport: TransportFactory | None = None) -> None:
         self._namespace: HttpNamespace | None = None
         self._config = HttpConfig()
         self._generation = Generation()
-        self._transport = transport
-        self._clients = Clients({}, transport)
+        self._client_traffic = ClientTraffic()
+        self._transport = transport or partial(pooled_transport, traffic=self._client_traffic)
+        self._clients = Clients({}, self._transport)
 
     def namespace(self, context: Context) -> HttpNamespace:
         """Read and check http.yaml; return what scripts import. Raises ConfigError, TlsMaterialError."""
@@ -71,7 +74,7 @@ class HttpExtension:
 
     def task(self, context: Context) -> HttpTask:
         """Return what serves the routes that the script registered."""
-        return HttpTask(self._config, self._generation, context, self._clients)
+        return HttpTask(self._config, self._generation, context, self._clients, self._client_traffic)
 
     def doctor(self, context: Context) -> Sequence[Finding]:
         """Look at addresses, certificates, and names of clients."""
@@ -113,11 +116,13 @@ class HttpTask:
         generation: Generation,
         context: Context,
         clients: Clients | None = None,
+        client_traffic: ClientTraffic | None = None,
     ) -> None:
         self._config = config
         self._generation = generation
         self._context = context
         self._clients = clients
+        self._client_traffic = client_traffic
         self._server: Server | None = None
         self._dispatcher: Dispatcher | None = None
         self._voice: _Voice | None = None
@@ -169,6 +174,7 @@ class HttpTask:
     async def startup(self) -> None:
         """Run the script's start-up hooks in order. Raises ScriptError with `startup_errors: abort`."""
         self._startup_began = True
+        self._count_from_now_on()
         for hook in self._generation.startup:
             error = await _run_hook("on_startup", hook)
             if error is None:
@@ -178,13 +184,21 @@ class HttpTask:
             if abort:
                 raise ScriptError(f"on_startup hook {_label(hook)} raised {error!r}; see the log") from error
 
+    def _count_from_now_on(self) -> None:
+        """Find where this process counts: one place, whatever load of the script serves."""
+        if self._traffic is None:
+            earlier = None if self._earlier is None else self._earlier._traffic
+            self._traffic = earlier or Traffic(Counters(self._context.counters))
+            if self._client_traffic is not None:
+                self._client_traffic.attach(self._traffic.counters)
+
     async def serve(self) -> None:
         """Listen and accept; after `follow`, take over what the earlier task has."""
         if self._earlier is not None and self._earlier._dispatcher is not None:
             await self._succeed(self._earlier, self._earlier._dispatcher)
             return
         self._voice = _Voice(self._context)
-        self._traffic = Traffic(Counters(self._context.counters))
+        self._count_from_now_on()
         self._dispatcher = Dispatcher(
             self._generation,
             asyncio.get_running_loop(),
@@ -197,14 +211,14 @@ class HttpTask:
             await self._server.serve(self._dispatcher, self._traffic)
 
     async def _succeed(self, earlier: HttpTask, dispatcher: Dispatcher) -> None:
+        self._count_from_now_on()
         if self._server is not None:
-            await self._server.serve(dispatcher, earlier._traffic)
+            await self._server.serve(dispatcher, self._traffic)
         # No await from here on: limits, routes and middleware change between two requests.
         dispatcher.use(self._generation, over=earlier._over.set)
         dispatcher.pool.resize(self._context.sync_pool_max, self._context.sync_queue_max)
         self._dispatcher, earlier._dispatcher = dispatcher, None
         self._voice, earlier._voice = earlier._voice, None
-        self._traffic = earlier._traffic
         if self._voice is not None:
             self._voice.context = self._context
         if self._clients is not None and earlier._clients is self._clients:

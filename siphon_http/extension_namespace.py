@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Set
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
 from siphon_http import errors
+from siphon_http._core.client_traffic import ClientTraffic
 from siphon_http._core.message import Request, Response
 from siphon_http.client.api import Client, Clients, Transport, client_class
 from siphon_http.config import ClientConfig
@@ -60,11 +61,11 @@ class MiddlewareDecorator(Protocol):
     def __call__(self, function: AsyncWrapT, /) -> AsyncWrapT: ...
 
 
-def pooled_transport(name: str | None, config: ClientConfig) -> Transport:
-    """Return what carries the requests of one client over the network."""
+def pooled_transport(name: str | None, config: ClientConfig, traffic: ClientTraffic | None = None) -> Transport:
+    """Return what carries the requests of one client over the network. traffic: where they are counted."""
     from siphon_http.client.pool import PoolTransport  # only who sends pays for it
 
-    return PoolTransport(name, config)
+    return PoolTransport(name, config, None if traffic is None else traffic.client(name))
 
 
 class HttpNamespace:

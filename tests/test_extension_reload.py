@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from siphon_http._core.counters import LEDGER_BYTES
 from siphon_http._core.message import Response
 from siphon_http.errors import BindError, ScriptError
 from siphon_http.extension import HttpExtension, HttpTask
 from siphon_http.host.api import SharedTask, SuccessorTask
+from siphon_http.host.ledger import Ledgers, series_of
 from tests.stage import Line, play, until
 from tests.test_extension import Context, connect
 
@@ -104,6 +107,38 @@ async def ask(site: Site, path: str = "/") -> str:
         return (await line.ask("GET", path)).body.decode()
     finally:
         line.reset()
+
+
+def test_numbers_of_clients_go_on_over_reloads_of_script_and_configuration(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    memory = memoryview(bytearray(LEDGER_BYTES))
+    ledger = Ledgers(memory).of("http")
+
+    def number(name: str) -> float:
+        return sum(one.values[0] for one in series_of(memory) if one.name == f"siphon_http_client_{name}")
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as place:
+            port = place.getsockname()[1]
+        text = f"servers: [{{listen: '127.0.0.1:{port}'}}]\nclients: {{own: {{base_url: 'http://127.0.0.1:{port}'}}}}"
+        site.configure(text)
+        site.context.counters = ledger
+        await site.start("one")
+        for count in range(1, 7):
+            assert (await site.http.Client("own").get("/")).status == 200
+            assert number("calls_total") == count
+            assert number("connections_open") == number("connections_idle") == 1
+            if count % 2:
+                site.configure(text)  # another configuration has pools of its own
+                site.context.counters = ledger
+            await (await site.follow(site.load(f"load {count}")))
+            assert number("connections_open") == (0 if count % 2 else 1)
+        assert number("connections_total") == 4
+        await site.task.drain(1)
+        await site.task.shutdown()
+        await until(lambda: number("connections_open") == 0)
+
+    play(run)
 
 
 def test_the_task_can_follow_and_be_shared() -> None:

@@ -126,6 +126,8 @@ cdef class Counters:
     cdef Py_ssize_t _append(self, bytes text, tuple sizes, Series kind, Unit unit, int cells) except -1:
         """Write one record; return the offset of its first cell, 0 when there is no room."""
         cdef uint64_t* head = <uint64_t*> self._base
+        cdef Py_ssize_t longest = max(sizes)
+        # From here on nothing of Python's runs: threads that share the interpreter's lock cannot come in between.
         cdef Py_ssize_t start = <Py_ssize_t> head[AT_USED]
         cdef Py_ssize_t at = start + RECORD_HEAD + (PyBytes_GET_SIZE(text) + 7 & ~7)
         cdef Py_ssize_t end = at + 8 * cells
@@ -133,7 +135,7 @@ cdef class Counters:
         cdef int i
         if cells > MOST_CELLS:
             raise ValueError(f"a histogram has at most {MOST_CELLS - 2} bounds")
-        if end > self._size or max(sizes) > 65535:
+        if end > self._size or longest > 65535:
             head[AT_DROPPED] += 1
             return 0
         memset(record, 0, end - start)

@@ -5,6 +5,9 @@ from libc.stdint cimport int64_t, uint64_t
 
 from siphon_http._core.counters cimport Counters
 
+# Count a duration in a histogram with the bounds DURATIONS.
+cdef int observe(uint64_t* durations, int64_t nanoseconds) noexcept
+
 
 @cython.final
 cdef class RouteCounts:

@@ -30,13 +30,21 @@ cdef int64_t[14] NANOSECONDS = [
 ]
 
 
+cdef int observe(uint64_t* durations, int64_t nanoseconds) noexcept:
+    cdef int bucket = 0
+    while bucket < BOUNDS and nanoseconds > NANOSECONDS[bucket]:
+        bucket += 1
+    durations[bucket] += 1
+    durations[BOUNDS + 1] += <uint64_t> nanoseconds
+    return 0
+
+
 @cython.final
 cdef class RouteCounts:
     """Numbers of one route. Made by Traffic."""
 
     cdef int ended(self, int status, int64_t nanoseconds) except -1:
         """Count an exchange that is over. status: 0 when the client has left before it was answered."""
-        cdef int bucket = 0
         if not 200 <= status <= 599:
             status = 499
         if self.by_status[status] == NULL:
@@ -44,10 +52,7 @@ cdef class RouteCounts:
                 "siphon_http_requests_total", label_text({"route": self.route, "code": status}),
                 "Requests by route and status; 499: the client left before its answer.", SERIES_COUNTER, UNIT_ONE)
         self.by_status[status][0] += 1
-        while bucket < BOUNDS and nanoseconds > NANOSECONDS[bucket]:
-            bucket += 1
-        self.durations[bucket] += 1
-        self.durations[BOUNDS + 1] += <uint64_t> nanoseconds
+        observe(self.durations, nanoseconds)
         return 0
 
     cdef int failed(self) except -1:

@@ -68,6 +68,7 @@ cdef class Call(AwaitedAnswer):
         self.deadline.owner = self
         self.carrier.deadlines.add(self.deadline)
         self.carrier.deadlines.arm(self.deadline, self.due)
+        self.carrier.counts.in_flight[0] += 1
         self.state = CALL_WAITING
         try:
             self.carrier.submit(self, False)
@@ -374,6 +375,7 @@ cdef class Call(AwaitedAnswer):
             self.deadline.owner = None
             self.carrier.deadlines.discard(self.deadline)
             self.deadline = None
+            self.carrier.over(self)
         if self.upload is not None:
             self.upload.cancel()
             self.upload = None

@@ -2,6 +2,7 @@
 
 cimport cython
 
+from siphon_http._core.client_traffic cimport ClientCounts
 from siphon_http._core.deadlines cimport Deadlines
 from siphon_http._core.url cimport Url
 from siphon_http.client.connection cimport ConnectionOwner
@@ -33,6 +34,9 @@ cdef class Carrier:
     cdef readonly Settings settings        # of the client
     cdef readonly object policy            # retry.RetryPolicy, or None: nothing is retried
 
+    cdef ClientCounts counts               # of the client
+
     cdef ConnectionOwner origin(self, Url url)
     cdef int submit(self, Answer call, bint fresh) except -1
     cdef int withdraw(self, Answer call) except -1
+    cdef int over(self, Answer call) except -1

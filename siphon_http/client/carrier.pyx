@@ -56,3 +56,7 @@ cdef class Carrier:
     cdef int withdraw(self, Answer call) except -1:
         """Forget a call that waits; return 1 when a connect is under way for it and others."""
         raise NotImplementedError
+
+    cdef int over(self, Answer call) except -1:
+        """Count a Call that has ended, however it did; once for each."""
+        raise NotImplementedError

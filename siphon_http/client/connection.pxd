@@ -2,6 +2,7 @@
 
 cimport cython
 
+from siphon_http._core.client_traffic cimport ClientCounts
 from siphon_http._core.idle cimport IdleEntry
 from siphon_http.protocol.answer cimport Answer, ClientProtocol, Link
 from siphon_http.protocol.http1_client cimport Http1ClientConnection
@@ -10,6 +11,7 @@ from siphon_http.protocol.http1_client cimport Http1ClientConnection
 cdef class ConnectionOwner:
     cdef readonly bytes absolute                  # what goes before a target for a proxy: scheme and authority; None = no proxy
     cdef readonly bytes proxy_fields              # field lines for that proxy, or b""
+    cdef ClientCounts counts                      # of the client, or None: nobody counts
 
     cdef int room_changed(self, ClientConnection connection) except -1
     cdef int gone(self, ClientConnection connection) except -1
@@ -20,6 +22,7 @@ cdef class ClientConnection(Link):
     cdef ConnectionOwner owner           # the origin's place in the pool; None once the connection has gone
     cdef readonly ClientProtocol protocol  # what is spoken
     cdef Http1ClientConnection http1     # the same, when that is HTTP/1.1; else None
+    cdef ClientCounts counts             # of the owner, or None
     cdef object transport                # None before connection_made and once gone
     cdef object transport_write          # its bound write
     cdef object loop                     # of an HTTP/2 connection

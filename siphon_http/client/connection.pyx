@@ -5,6 +5,7 @@
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 import logging
 import os
@@ -79,6 +80,7 @@ cdef class ClientConnection(Link):
 
     def __cinit__(self, ConnectionOwner owner not None, bint http2=False, bint secure=False):
         self.owner = owner
+        self.counts = owner.counts
         self.entry = IdleEntry(self)
         self.is_secure = secure
         self.fd = -1
@@ -122,6 +124,8 @@ cdef class ClientConnection(Link):
 
     def data_received(self, bytes data not None):
         """Pass what the server sent to the protocol."""
+        if self.counts is not None:
+            self.counts.received[0] += PyBytes_GET_SIZE(data)
         try:
             self.protocol.receive_data(data)
         except Exception:
@@ -183,6 +187,8 @@ cdef class ClientConnection(Link):
     cdef int write(self, bytes data) except -1:
         """Send `data` (see Link)."""
         if self.transport_write is not None:
+            if self.counts is not None:
+                self.counts.sent[0] += PyBytes_GET_SIZE(data)
             self.transport_write(data)
             if self.http1 is None and self.watch is None:
                 self.watch = self.loop.call_later(LOOK_SECONDS, self._look)

@@ -2,6 +2,7 @@
 
 cimport cython
 
+from siphon_http._core.client_traffic cimport ClientCounts
 from siphon_http._core.deadlines cimport Deadline, Deadlines
 from siphon_http._core.idle cimport IdleList
 from siphon_http._core.url cimport Url
@@ -23,6 +24,7 @@ cdef class Origin(ConnectionOwner):
     cdef object fresh_waiters            # the same, of those that must have one that nothing has used before
     cdef int multiplexes                 # whether it speaks HTTP/2: -1 = not known yet
     cdef readonly object proxy           # proxy.Proxy, or None
+    cdef Py_ssize_t told_open, told_idle, told_waiting  # what the client's numbers have of us
 
     cdef ClientConnection _take(self, double now, bint careful)
     cdef int _offer(self, ClientConnection connection) except -1
@@ -30,6 +32,8 @@ cdef class Origin(ConnectionOwner):
     cdef int _grow(self) except -1
     cdef int _serve(self) except -1
     cdef int _rest(self, ClientConnection connection) except -1
+    cdef int _tell(self) except -1
+    cdef int _tell_idle(self) except -1
 
 
 @cython.final
@@ -55,6 +59,7 @@ cdef class Pool(Carrier):
 @cython.final
 cdef class PoolTransport:
     cdef readonly Settings settings      # of the client
+    cdef ClientCounts counts             # its numbers
     cdef dict pools                      # event loop -> Pool
     cdef object last_loop                # the loop that was asked for last
     cdef Pool last_pool                  # its pool

@@ -8,16 +8,19 @@ next. An origin that speaks HTTP/2, or may, gets one connect however many calls 
 """
 
 cimport cython
+from libc.stdint cimport int64_t, uint64_t
 
 from collections import OrderedDict
 
+from siphon_http._core.client_traffic import OTHER
 from siphon_http.errors import ClientError
 
-from siphon_http._core.clock cimport monotonic
+from siphon_http._core.client_traffic cimport OUTCOME_LEFT, ClientCounts, ClientTraffic
+from siphon_http._core.clock cimport monotonic, precise
 from siphon_http._core.deadlines cimport Deadline, Deadlines
 from siphon_http._core.idle cimport IdleList
 from siphon_http._core.url cimport Url
-from siphon_http.client.awaited cimport CALL_WAITING
+from siphon_http.client.awaited cimport CALL_TAKEN, CALL_WAITING
 from siphon_http.client.call cimport Call
 from siphon_http.client.carrier cimport Carrier, Settings
 from siphon_http.client.connection cimport ClientConnection, ConnectionOwner
@@ -46,6 +49,7 @@ cdef class Origin(ConnectionOwner):
         self.fresh_waiters = OrderedDict()
         self.multiplexes = 1 if pool.settings.http2_prior_knowledge and not self.is_secure else \
             -1 if self.is_secure else 0
+        self.counts = pool.counts
         self.proxy = pool.connector.proxy_for(url)
         self.proxy_fields = b""
         if self.proxy is not None and not self.is_secure and self.multiplexes == 0:
@@ -79,6 +83,7 @@ cdef class Origin(ConnectionOwner):
             connection = self.idle.take(now)
             if connection is None:
                 break
+            self._tell_idle()
             if connection.is_usable(now, careful):
                 if connection.http1 is None:
                     self.shared.append(connection)
@@ -94,6 +99,7 @@ cdef class Origin(ConnectionOwner):
         else:
             self.waiters[call] = None
         self._grow()
+        self._tell()
         if self.connecting == 0 and call.state == CALL_WAITING and call.connection is None:
             call.phase_due = monotonic() + self.pool.settings.pool_timeout
             self.pool.deadlines.arm(call.deadline, min(call.due, call.phase_due))
@@ -131,7 +137,7 @@ cdef class Origin(ConnectionOwner):
             call.begin_on(connection)
         if self.waiters or self.fresh_waiters:
             self._grow()
-        return 0
+        return self._tell()
 
     cdef int _offer(self, ClientConnection connection) except -1:
         """A connection has nothing to do: give it to who waits longest, or keep it for later."""
@@ -142,6 +148,7 @@ cdef class Origin(ConnectionOwner):
             self.shared.append(connection)
             return self._serve()
         call, _ = self.waiters.popitem(last=False)
+        self._tell()
         return call.begin_on(connection)
 
     cdef int _rest(self, ClientConnection connection) except -1:
@@ -154,15 +161,40 @@ cdef class Origin(ConnectionOwner):
             connection.shut_down()
             return 0
         self.idle.add(connection.entry, now, now + seconds)
+        self._tell_idle()
         if self.idle.count > self.idle.limit:
             seconds = self.idle.surplus
         if self.pool.idle_deadline.when == 0 or now + seconds < self.pool.idle_deadline.when:
             self.pool.watch_idle(now + seconds)
         return 0
 
+    cdef int _tell_idle(self) except -1:
+        """Let the client's numbers have how many connections are idle."""
+        self.counts.idle[0] += <uint64_t> (self.idle.count - self.told_idle)
+        self.told_idle = self.idle.count
+        return 0
+
+    cdef int _tell(self) except -1:
+        """Let the client's numbers have what is open, idle and waiting: something of it has changed."""
+        cdef Py_ssize_t is_open = len(self.connections)
+        cdef Py_ssize_t waiting = len(self.waiters) + len(self.fresh_waiters)
+        self.counts.open[0] += <uint64_t> (is_open - self.told_open)
+        self.counts.waiting[0] += <uint64_t> (waiting - self.told_waiting)
+        self.told_open, self.told_waiting = is_open, waiting
+        return self._tell_idle()
+
+    def forget(self):
+        """The loop has ended, and with it everything that was open, without a word."""
+        self.connections.clear()
+        self.waiters.clear()
+        self.fresh_waiters.clear()
+        self.idle = IdleList(0)
+        self._tell()
+
     def _strike(self, call):
         self.waiters.pop(call, None)
         self.fresh_waiters.pop(call, None)
+        self._tell()
 
     # ---- what connections tell
 
@@ -172,6 +204,7 @@ cdef class Origin(ConnectionOwner):
             return 0
         if connection.protocol.room() == 0 and (connection.is_closing or connection.http1 is not None):
             self.idle.remove(connection.entry)
+            self._tell_idle()
         if connection.is_closing:
             if connection.http1 is None and connection in self.shared:
                 self.shared.remove(connection)
@@ -203,6 +236,7 @@ cdef class Origin(ConnectionOwner):
             connection.shut_down()
             return
         self.connections.add(connection)
+        self.counts.opened[0] += 1
         if connection.http1 is None:
             self.multiplexes = 1
         elif self.multiplexes == -1:
@@ -211,6 +245,7 @@ cdef class Origin(ConnectionOwner):
             if connection.http1 is None:
                 self.shared.append(connection)
             call, _ = self.fresh_waiters.popitem(last=False)
+            self._tell()
             call.begin_on(connection)
         else:
             self._offer(connection)
@@ -251,7 +286,8 @@ cdef class IdleDeadline(Deadline):
 cdef class Pool(Carrier):
     """All connections of one client on one event loop. settings: of the client; connector: makes connections."""
 
-    def __init__(self, loop, Settings settings not None, connector, policy=None):
+    def __init__(self, loop, Settings settings not None, connector, policy=None, ClientCounts counts=None):
+        self.counts = ClientTraffic().client(settings.name) if counts is None else counts
         self.loop = loop
         self.settings = settings
         self.connector = connector
@@ -316,6 +352,22 @@ cdef class Pool(Carrier):
         origin._strike(call)
         return origin.connecting > 0
 
+    cdef int over(self, Answer answer) except -1:
+        """Count a call that has ended (see Carrier)."""
+        cdef Call call = <Call> answer
+        cdef double end = call.finished if call.finished > 0 else precise()
+        cdef int64_t took = <int64_t> ((end - call.began) * 1e9)
+        cdef int again = call.attempt - 1 + call.replays
+        if again > 0:
+            self.counts.retries[0] += <uint64_t> again
+        if call.error is not None or not call.ended:
+            error = type(call.error).__name__ if isinstance(call.error, ClientError) else OTHER
+            return self.counts.failed(call.request.method, error, took)
+        # A streamed answer that nobody reads to its end is an answer all the same.
+        if call.status and (call.state != CALL_TAKEN or call.request.stream):
+            return self.counts.ended(call.request.method, min(call.status // 100, 9), took)
+        return self.counts.ended(call.request.method, OUTCOME_LEFT, took)
+
     cdef int watch_idle(self, double when) except -1:
         """Look at idle connections at `when`."""
         return self.deadlines.arm(self.idle_deadline, when)
@@ -329,6 +381,7 @@ cdef class Pool(Carrier):
         for origin in list(self.origins.values()):
             for connection in origin.idle.expire(now):
                 connection.shut_down()
+            origin._tell_idle()
             when = origin.idle.next_expiry()
             if when > 0 and (earliest == 0 or when < earliest):
                 earliest = when
@@ -352,6 +405,12 @@ cdef class Pool(Carrier):
         self.connector.close()
         self._end_when_empty()
 
+    def forget(self):
+        """The loop has ended, and with it all connections."""
+        for origin in self.origins.values():
+            origin.forget()
+        self.origins.clear()
+
     def _end_when_empty(self):
         """Stop the timer once nothing is under way any more."""
         if not self.deadlines.count > 1 and self.timer is not None:
@@ -363,11 +422,13 @@ cdef class Pool(Carrier):
 cdef class PoolTransport:
     """Where the requests of one client go over the network (see api.Transport): a pool for each loop.
 
-    name: of the client, or None; config: its ClientConfig. May be made on any thread, before any loop runs.
+    name: of the client, or None; config: its ClientConfig; counts: its numbers, or None: nobody reads them. May be made
+    on any thread, before any loop runs.
     """
 
-    def __init__(self, str name, config):
+    def __init__(self, str name, config, ClientCounts counts=None):
         self.settings = Settings(name, config)
+        self.counts = ClientTraffic().client(name) if counts is None else counts
         self.pools = {}
 
     def __repr__(self):
@@ -391,10 +452,11 @@ cdef class PoolTransport:
             from siphon_http.client.retry import RetryPolicy
 
             for other in [one for one in self.pools if one.is_closed()]:
-                del self.pools[other]
+                self.pools.pop(other).forget()
             policy = RetryPolicy(self.settings.retries)
             pool = self.pools[loop] = Pool(
-                loop, self.settings, Connector(loop, self.settings), policy if policy.is_on else None)
+                loop, self.settings, Connector(loop, self.settings), policy if policy.is_on else None,
+                self.counts)
         self.last_loop = loop
         self.last_pool = pool
         return pool
@@ -412,5 +474,7 @@ cdef class PoolTransport:
                 tasks = list(pool.tasks)
                 pool.close()
                 await asyncio.gather(*tasks, return_exceptions=True)
-            elif not loop.is_closed():
+            elif loop.is_closed():
+                pool.forget()
+            else:
                 loop.call_soon_threadsafe(pool.close)
