@@ -371,10 +371,10 @@ cdef object _framing_error(Request request, Response response):
 cdef class Completion:
     """Done callback of a handler's task: the way back from a suspended handler to its exchange."""
 
-    cdef Dispatcher dispatcher
-    cdef Exchange exchange
-    cdef Request request
-    cdef object context
+    cdef Dispatcher dispatcher  # who answers
+    cdef Exchange exchange      # where the answer goes
+    cdef Request request        # what is answered
+    cdef object context         # contextvars.Context of the handler
 
     def __call__(self, task):
         cdef Dispatcher dispatcher = self.dispatcher
@@ -408,10 +408,10 @@ cdef class Completion:
 cdef class ThreadCompletion:
     """Callback of a handler's job on a thread."""
 
-    cdef Dispatcher dispatcher
-    cdef Exchange exchange
-    cdef Request request
-    cdef object context
+    cdef Dispatcher dispatcher  # who answers
+    cdef Exchange exchange      # where the answer goes
+    cdef Request request        # what is answered
+    cdef object context         # contextvars.Context of the handler
 
     def __call__(self, Job job):
         cdef Dispatcher dispatcher = self.dispatcher
@@ -474,10 +474,10 @@ async def _chain(Dispatcher self, Entry entry, Request request, Py_ssize_t at):
 cdef class _CallNext:
     """The second argument of a wrap: `await call_next(req)` gives the response of what it wraps, or raises its error."""
 
-    cdef Dispatcher dispatcher
-    cdef Entry entry
-    cdef Request request
-    cdef Py_ssize_t at
+    cdef Dispatcher dispatcher  # whose middleware it is
+    cdef Entry entry            # the route
+    cdef Request request        # what the wrap was given
+    cdef Py_ssize_t at          # index of the next middleware of `entry`; past the last: the handler
 
     def __init__(self, Dispatcher dispatcher, Entry entry, Request request, Py_ssize_t at):
         self.dispatcher = dispatcher

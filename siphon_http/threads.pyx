@@ -195,7 +195,7 @@ cdef class ThreadPool:
 cdef class _Settle:
     """Callback of a job that settles a future."""
 
-    cdef object future
+    cdef object future      # asyncio.Future of the loop that waits
 
     def __init__(self, future):
         self.future = future

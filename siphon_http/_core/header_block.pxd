@@ -17,9 +17,9 @@ cdef extern from *:
     #endif
     """
     ctypedef struct Line "siphon_line":    # one header field as "name: value CR LF"
-        const unsigned char* data
-        unsigned int name_size
-        unsigned int value_size
+        const unsigned char* data          # its first byte
+        unsigned int name_size             # bytes
+        unsigned int value_size            # bytes
         unsigned int traits                # what it is, and what is wrong with it: found once, kept with table entries
 
     enum: K_PLAIN, K_COOKIE, K_LENGTH, K_HOST, K_TE, K_EXPECT, K_FORBIDDEN      # kinds

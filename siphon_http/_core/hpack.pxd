@@ -7,8 +7,8 @@ from siphon_http._core.header_block cimport HeaderBlock, Line
 
 
 cdef struct Cursor:             # what is left of an encoded block
-    const unsigned char* at
-    const unsigned char* end
+    const unsigned char* at     # the next byte to read, <= end
+    const unsigned char* end    # one past the last byte
 
 
 @cython.final

@@ -59,10 +59,10 @@ cdef extern from *:
     #endif
     """
     ctypedef struct LongCodes "siphon_long_codes":
-        uint32_t length
-        uint32_t first
-        uint32_t last
-        uint32_t place
+        uint32_t length                     # bits of these codes
+        uint32_t first                      # the smallest of them
+        uint32_t last                       # the largest of them
+        uint32_t place                      # of the first one's symbol in siphon_huffman_symbols
     const unsigned short siphon_huffman_short[256]
     const LongCodes siphon_huffman_long[17]
     const unsigned char siphon_huffman_symbols[183]

@@ -238,10 +238,10 @@ cdef object canonical_path(const char* data, Py_ssize_t n):
 
 
 cdef struct Pair:                    # one `name=value` of a query; all three point into the slice being read
-    const char* name
-    Py_ssize_t name_length
+    const char* name                 # as it is written, still escaped
+    Py_ssize_t name_length           # bytes
     const char* value                # past the "=", or the pair's end
-    Py_ssize_t value_length
+    Py_ssize_t value_length          # bytes
 
 
 cdef bint next_pair(const char** at, const char* end, Pair* pair) noexcept nogil:

@@ -68,7 +68,7 @@ cdef class NoAnswer(Answer):
 cdef class PyAnswer(Answer):
     """Forwards every call to a Python object, for recorders and fakes."""
 
-    cdef object target
+    cdef object target      # has the methods that are called
 
     def __init__(self, target):
         self.target = target
@@ -121,7 +121,7 @@ cdef class Link:
 cdef class PyLink(Link):
     """Forwards every call to a Python object, for recorders and fakes."""
 
-    cdef object target
+    cdef object target      # has the methods that are called
 
     def __init__(self, target):
         self.target = target

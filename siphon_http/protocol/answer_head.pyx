@@ -13,10 +13,10 @@ __all__ = ["inspect_answer"]
 
 cdef struct Notes:
     # Fields that frame the message, as met.
-    int lengths
-    int codings
-    const char* length
-    Py_ssize_t length_size
+    int lengths             # how many Content-Length
+    int codings             # how many Transfer-Encoding
+    const char* length      # value of the last Content-Length; NULL = none
+    Py_ssize_t length_size  # bytes of it
     bint chunked            # the coding is "chunked" and nothing else
 
 

@@ -19,11 +19,11 @@ cdef struct ChunkScan:
     int state               # ChunkState
     int digits              # hex digits of this size
     int extras              # bytes of extensions so far, whole message
-    int trailer_bytes
-    int trailer_lines
+    int trailer_bytes       # bytes of the trailer section so far
+    int trailer_lines       # field lines of it so far
     Py_ssize_t left         # bytes left of this chunk
     Py_ssize_t total        # bytes of content announced so far
-    const char* reason
+    const char* reason      # why it is refused, ASCII, static; NULL = it is not
 
 
 # Scan data[0:size]; returns bytes that belong to the body (all, or up to its end when state is CHUNKS_DONE),

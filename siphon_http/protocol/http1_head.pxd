@@ -23,13 +23,13 @@ cdef struct Head:
     Py_ssize_t size             # bytes of the head, with its empty line
     Py_ssize_t method_end       # method is [0:method_end]
     Py_ssize_t target           # request target
-    Py_ssize_t target_end
+    Py_ssize_t target_end       # one past it
     Py_ssize_t authority        # of an absolute-form target; equal = none
-    Py_ssize_t authority_end
-    Py_ssize_t path
-    Py_ssize_t path_end
+    Py_ssize_t authority_end    # one past it
+    Py_ssize_t path             # of the target
+    Py_ssize_t path_end         # one past it
     Py_ssize_t query            # without "?"; equal = none
-    Py_ssize_t query_end
+    Py_ssize_t query_end        # one past it
     Py_ssize_t fields           # first field line
     Py_ssize_t fields_end       # one past the last field line
     Py_ssize_t length           # Content-Length, or LENGTH_NONE, LENGTH_CHUNKED

@@ -25,16 +25,16 @@ cdef extern from "<arpa/inet.h>" nogil:
 
 cdef struct Notes:
     # Fields that frame or route the message, as met.
-    int hosts
-    int lengths
-    int codings
-    const char* host
-    Py_ssize_t host_size
-    const char* length
-    Py_ssize_t length_size
-    const char* coding
-    Py_ssize_t coding_size
-    bint bad_expect
+    int hosts                   # how many Host
+    int lengths                 # how many Content-Length
+    int codings                 # how many Transfer-Encoding
+    const char* host            # value of the last Host; NULL = none
+    Py_ssize_t host_size        # bytes of it
+    const char* length          # value of the last Content-Length; NULL = none
+    Py_ssize_t length_size      # bytes of it
+    const char* coding          # value of the last Transfer-Encoding; NULL = none
+    Py_ssize_t coding_size      # bytes of it
+    bint bad_expect             # Expect says something that we do not know
 
 
 cdef inline bint _same(const char* data, const char* lower, Py_ssize_t size) noexcept nogil:

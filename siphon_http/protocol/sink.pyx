@@ -83,7 +83,7 @@ cdef class NoSink(Sink):
 cdef class PySink(Sink):
     """Forwards every call to a Python object, for recorders and fakes: Python cannot override cdef methods."""
 
-    cdef object target
+    cdef object target      # has the methods that are called
 
     def __init__(self, target):
         self.target = target

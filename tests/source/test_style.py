@@ -14,7 +14,7 @@ from tests.source.reading import ROOT, Block, bare, blocks, package_files
 MAX_FILE_LINES = 499
 MAX_FUNCTION_LINES = 60
 
-FOLDERS = ("siphon_http", "tests", "benchmarks", "examples", "docs", "deploy", "schema", ".ci")
+FOLDERS = ("siphon_http", "tests", "benchmarks", "examples", "packaging", "docs", "deploy", "schema", ".ci", ".github")
 TEXT = {".py", ".pyx", ".pxd", ".pyi", ".md", ".toml", ".yaml", ".yml", ".txt", ".cfg", ".ini", ".sh", ".json", ""}
 GENERATED = {"corpus", "__pycache__", "build", "dist"}
 
@@ -31,6 +31,7 @@ def text_files() -> list[Path]:
 PYX = package_files(".pyx")
 PXD = package_files(".pxd")
 PYTHON = package_files(".py")
+TOOLS = sorted(path.relative_to(ROOT) for folder in ("packaging", "docs") for path in (ROOT / folder).glob("*.py"))
 WRITTEN = text_files()
 CODE = [path for path in WRITTEN if path.suffix in {".py", ".pyx", ".pxd", ".pyi"}]
 
@@ -90,7 +91,7 @@ def undocumented(path: Path) -> Iterator[str]:
                 yield f"{path}:{node.lineno} {node.name}"
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=str)
+@pytest.mark.parametrize("path", PYTHON + TOOLS, ids=str)
 def test_what_is_public_in_python_has_a_docstring(path: Path) -> None:
     missing = list(undocumented(path))
     assert not missing
@@ -121,19 +122,35 @@ def test_what_is_public_in_cython_has_a_docstring(path: Path) -> None:
 
 
 def bare_fields(text: str) -> Iterator[str]:
-    """Yield the fields of cdef classes that no comment explains, on their line or just above, as "line: field"."""
+    """Yield the C fields that no comment explains, on their line or just above, as "line: field".
+
+    Fields are those of cdef classes, in a pxd or in the pyx itself, and those of structs.
+    """
     lines = text.split("\n")
     code = bare(text).split("\n")
+    for first, last, declaration in field_places(text, code):
+        for index in range(first, last):
+            declared = declaration.match(code[index])
+            if declared and "#" not in lines[index] and not lines[index - 1].lstrip().startswith("#"):
+                yield f"{index + 1}: {declared[1].strip()}"
+
+
+def field_places(text: str, code: list[str]) -> Iterator[tuple[int, int, re.Pattern[str]]]:
+    """Yield where fields are declared, as indices of the first line and of the one after the last, and how."""
     for block in blocks(text):
         if block.kind == "class":
-            for index in range(block.body - 1, block.last):
-                declared = re.match(r"\s+cdef\s+([^(]+)$", code[index])
-                if declared and "#" not in lines[index] and not lines[index - 1].lstrip().startswith("#"):
-                    yield f"{index + 1}: {declared[1].strip()}"
+            yield block.body - 1, block.last, re.compile(rf" {{{block.depth + 4}}}cdef\s+([^(]+)$")
+    for index, line in enumerate(code):
+        if header := re.match(r"(\s*)(?:cdef|ctypedef)\s+(?:packed\s+)?(?:struct|union)\s[^:]*:", line):
+            inside = re.compile(rf"{header[1]}    (\w.*)$")
+            ends = (
+                i for i in range(index + 1, len(code)) if code[i].strip() and not code[i].startswith(header[1] + " ")
+            )
+            yield index + 1, next(ends, len(code)), inside
 
 
-@pytest.mark.parametrize("path", PXD, ids=str)
-def test_every_c_field_of_a_class_has_a_comment(path: Path) -> None:
+@pytest.mark.parametrize("path", PXD + PYX, ids=str)
+def test_every_c_field_has_a_comment(path: Path) -> None:
     unexplained = list(bare_fields(read(path)))
     assert not unexplained
 
@@ -238,7 +255,18 @@ no code
 
 cdef object made = Buffer()
 cdef inline bint is_even(int n) noexcept nogil:
-    return n % 2 == 0
+    cdef int two = 2
+    return n % two == 0
+
+cdef struct Piece:
+    const char* at      # its bytes
+    int size
+
+
+cdef packed struct Empty:
+    # nothing yet
+    char pad
+cdef int after
 '''
 
 
@@ -249,11 +277,11 @@ def test_blocks_of_a_cython_file_are_found_with_their_ends() -> None:
         ("class", "Buffer"): (2, 24, ""),
         ("cpdef", "feed"): (9, 11, "class"),
         ("def", "inner"): (16, 17, "def"),
-        ("cdef", "is_even"): (28, 29, ""),
+        ("cdef", "is_even"): (28, 30, ""),
     }
 
 
 def test_a_field_without_a_comment_and_a_function_without_a_docstring_are_found() -> None:
     lines = SAMPLE.split("\n")
-    assert list(bare_fields(SAMPLE)) == ["7: object owner"]
+    assert list(bare_fields(SAMPLE)) == ["7: object owner", "34: int size"]
     assert [block.name for block in blocks(SAMPLE) if has_docstring(lines, block)] == ["Buffer", "text"]
