@@ -47,7 +47,6 @@ __all__ = [
 
 _DAY_MS = 86_400_000
 _TIB = 1 << 40
-_GIB = 1 << 30
 _UNIX_PATH_LIMIT = 107  # bytes: sun_path of sockaddr_un without its final NUL
 
 _HOST_NAME = re.compile(

@@ -79,9 +79,9 @@ cdef inline bint _name_equals(const char* data, const char* lower, Py_ssize_t si
 
 cdef struct Field:
     const char* name        # in the block
-    Py_ssize_t name_size
+    Py_ssize_t name_size    # bytes
     const char* value       # without white space around it
-    Py_ssize_t value_size
+    Py_ssize_t value_size   # bytes
 
 
 cdef const char* _next_field(const char* at, const char* end, Field* field) noexcept nogil:

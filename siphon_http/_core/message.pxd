@@ -6,10 +6,6 @@ from siphon_http._core.response cimport Response, answer_405, plain_response
 from siphon_http._core.traffic cimport RouteCounts
 
 
-cdef enum:
-    MAX_PARAMS = 16            # parameters of one pattern; the router refuses more
-
-
 cimport cython
 
 

@@ -67,7 +67,6 @@ class Crew:
         self._changed = asyncio.Event()
         self._ever_ready = False
         self._fatal: WorkerFailedError | None = None
-        self._stopping = False
         self._said = ""
 
     async def man(self, count: int) -> None:
@@ -111,7 +110,6 @@ class Crew:
 
     async def stop(self, seconds: float) -> None:
         """Drain all, and wait until they have ended; one that cannot drain is killed a moment after `seconds`."""
-        self._stopping = True
         for post in list(self.posts):
             self.dismiss(post)
         for child in self.children:

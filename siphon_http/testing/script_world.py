@@ -32,11 +32,6 @@ class ScriptWorld:
         self._others: dict[str, ModuleType] = {}  # of the same names, that were there before
         self._path: list[str] = []  # sys.path as it was before
 
-    @property
-    def is_in_place(self) -> bool:
-        """Whether `siphon` is ours now."""
-        return _owner() is self
-
     def namespace(self, name: str) -> object:
         """Return what `from siphon import name` gives. Raises AttributeError, which says why, when there is none."""
         if name not in self._available:
