@@ -277,11 +277,19 @@ def _default(key: Key) -> str:
 
 SITE = {
     "siphon.yaml": "script: {path: routes.py}\nextensions: {http: http.yaml}\nadmin: {listen: '127.0.0.1:${ADMIN_PORT}'}\n",
-    "http.yaml": 'servers: [{listen: "127.0.0.1:${PORT:-8080}"}]\n',
+    "http.yaml": (
+        'servers: [{listen: "127.0.0.1:${PORT:-8080}"}]\n'
+        "clients: {api: {base_url: 'http://127.0.0.1:${ADMIN_PORT}', retries: 1}}\n"
+    ),
     "routes.py": (
         "from siphon import http\n"
         "@http.route('/good')\nasync def good(req): return http.Response()\n"
         "@http.route('/bad')\nasync def bad(req): return None\n"
+        "api = http.Client('api')\n"
+        "@http.route('/calls')\nasync def calls(req):\n"
+        "    await api.get('/admin/health')\n"
+        "    try: await api.get('http://[::1]:1/')\n"
+        "    except http.ClientError: return http.Response()\n"
     ),
 }
 
@@ -299,6 +307,7 @@ def metrics() -> list[str]:
         with serving(folder, {"ADMIN_PORT": str(port)}) as server:
             server.ask("/good")
             server.ask("/bad")
+            server.ask("/calls")
             with socket.create_connection(("127.0.0.1", server.port)) as refused:
                 refused.sendall(b"junk\r\n\r\n")
                 refused.recv(1024)
