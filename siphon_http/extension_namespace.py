@@ -102,8 +102,12 @@ class HttpNamespace:
     if not TYPE_CHECKING:  # or a checker takes any name
 
         def __getattr__(self, name: str) -> Any:
+            import difflib  # only who misspells pays for it
+
             known = [word for word in dir(self) if not word.startswith("_")]
-            raise AttributeError(f"siphon.http has no `{name}`; it has {', '.join(known)}")
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean `{close[0]}`? " if close else ""
+            raise AttributeError(f"siphon.http has no `{name}`; {hint}it has {', '.join(known)}")
 
     @overload
     def route(

@@ -102,8 +102,9 @@ def test_a_name_that_is_not_there_lists_those_that_are() -> None:
     with pytest.raises(AttributeError) as caught:
         HttpNamespace().rout
     assert str(caught.value) == (
-        "siphon.http has no `rout`; it has CallNext, Client, ClientError, ConnectError, ConnectTimeout, HttpError, HttpStatusError, "
-        "PoolTimeout, ReadError, ReadTimeout, RemoteProtocolError, Request, Response, RouteError, TlsError, TotalTimeout, "
+        "siphon.http has no `rout`; did you mean `route`? "
+        "it has CallNext, Client, ClientError, ConnectError, ConnectTimeout, HttpError, HttpStatusError, PoolTimeout, "
+        "ReadError, ReadTimeout, RemoteProtocolError, Request, Response, RouteError, TlsError, TotalTimeout, "
         "WriteError, WriteTimeout, middleware, on_shutdown, on_startup, route"
     )
 
