@@ -113,6 +113,7 @@ cdef class Connection(AcceptedConnection):
         self.write_due = 0
         self.protocol.resume()
         if self.phase < PHASE_GONE:
+            self._look_behind()
             self._arm()
 
     cdef int _look_behind(self) except -1:
@@ -195,7 +196,12 @@ cdef class Connection(AcceptedConnection):
         if request.running is not None:
             self.endpoint.handler.cancel(request, False)
         # During a read the next request may be here already: the phase between them would last no time.
-        return 0 if self.reading or self.phase >= PHASE_CLOSING else self._rest()
+        if self.reading or self.phase >= PHASE_CLOSING:
+            return 0
+        if self.protocol.has_more() and not self.protocol.full and self.protocol.state != Http1State.READING_BODY:
+            # What came meanwhile is looked at next, and may be but a part of a head.
+            return self._enter(PHASE_HEAD, monotonic() + self.endpoint.header_timeout)
+        return self._rest()
 
     cdef int request_abandoned(self, Request request) except -1:
         """The client sends no more before its content was whole: it has left this request (see Sink)."""

@@ -69,6 +69,30 @@ def test_the_head_of_a_later_request_has_its_time_too(first: bytes) -> None:
     made.play(scenario)
 
 
+def answers(rig: Rig) -> list[bytes]:
+    return [part[:3] for part in b"".join(rig.transport.written).split(b"HTTP/1.1 ")[1:]]
+
+
+def test_a_head_that_began_behind_a_request_has_its_time_when_that_is_answered() -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.connection.data_received(GET.replace(b"/ ", b"/wait ", 1) + b"GET / HT")
+        rig.release.set()
+        await until(lambda: answers(rig) == [b"200", b"408"])
+
+    rigged(scenario, header_timeout=0.06)
+
+
+def test_a_head_that_began_behind_a_full_transport_has_its_time_when_that_is_not() -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.connection.data_received(GET)
+        rig.connection.pause_writing()
+        rig.connection.data_received(b"GET / HT")
+        rig.connection.resume_writing()
+        await until(lambda: answers(rig) == [b"200", b"408"])
+
+    rigged(scenario, header_timeout=0.06)
+
+
 @pytest.mark.parametrize("rest", [b"", b"GET / HT"])
 def test_content_that_is_passed_over_has_its_time(rest: bytes) -> None:
     made = site(header_timeout_ms=60)
