@@ -31,6 +31,7 @@ cdef class Http1Answers(Exchange):
     cdef bint pumping                 # `pump` is on the stack
     cdef list wakers                  # who waits for content or room, or None
     cdef int framing                  # of a streamed answer: how its body is delimited
+    cdef bint keeps                   # of a streamed answer: its head says that the connection goes on
 
     @cython.final
     cdef int flush(self) except -1

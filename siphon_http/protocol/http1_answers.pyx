@@ -116,7 +116,7 @@ cdef class Http1Answers(Exchange):
         cdef int flags
         if request is not self.current or self.answered or request is None:
             return 0
-        request.keep_alive = self._keeps(request, response)
+        self.keeps = self._keeps(request, response)
         flags = 0
         if response._status == 204 or response._status == 304 or response._status == 205:
             self.framing = FRAMED_EMPTY
@@ -131,10 +131,10 @@ cdef class Http1Answers(Exchange):
         else:
             self.framing = FRAMED_BY_CLOSE
             flags = HEAD_NO_LENGTH
-            request.keep_alive = False
+            self.keeps = False
         if request.is_head:
             self.framing = FRAMED_EMPTY
-        if not request.keep_alive:
+        if not self.keeps:
             flags |= HEAD_CLOSE
         self._write_head(request, response, length, flags)
         self.answered = True
@@ -178,7 +178,7 @@ cdef class Http1Answers(Exchange):
             self._own()
             self.out.add(b"0\r\n\r\n", 5)
         # What arrived of the request since the head was sent may have made it end sooner or later than it said.
-        self._finish(request.keep_alive)
+        self._finish(self.keeps)
         return 1
 
     cdef int fail(self, Request request) except -1:

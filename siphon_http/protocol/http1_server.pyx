@@ -5,8 +5,8 @@
 Each message is cut out of the stream first (http1_head, chunks) and then fed to httptools alone, which judges it; where
 both disagree on what is complete, the answer is 400 and the connection closes. Heads without content that follow each
 other in one read are fed together; when anything is wrong with them, that counts for nothing, and each is fed alone in
-its turn, to a new parser. Requests of one connection are answered
-one at a time, in order; what follows the current one stays raw bytes.
+its turn, to a new parser. Requests of one connection are answered one at a time, in order; what follows the current one
+stays raw bytes.
 
 Nothing that the peer does is raised: it is answered, the connection is closed, and the sink is told.
 """
@@ -443,12 +443,13 @@ cdef class Http1ServerConnection(Http1Answers):
             return 0    # cut off while it was written
         self.current = None
         self.answered = False
-        self.body = None
-        self.queue = None
+        self.body = self.queue = None
         self.queued = 0
         if not keep:
             self.sink.request_ended(request)
-            return self._shut(self.state == Http1State.READING_BODY)
+            # A client that counts on another answer may be sending: a plain close would reset what it has not read.
+            counts = request.keep_alive and not self.draining or self.has_more()
+            return self._shut(counts or self.state == Http1State.READING_BODY)
         if self.state == Http1State.READING_BODY:
             self.discards = True
         else:

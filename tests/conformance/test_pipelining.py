@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import threading
+import time
 
 import pytest
 
@@ -74,6 +76,21 @@ def test_a_request_that_closes_ends_the_pipeline(main: Server) -> None:
     with Wire(main["plain"]) as wire:
         wire.send(PING + polite("/sleep/10", headers=[("Connection", "close")]) + PING * 3)
         assert [a.status for a in wire.read_all()] == [200, 200]
+
+
+def test_answers_before_a_close_are_not_lost_to_what_is_still_sent(main: Server) -> None:
+    """RFC 9112, 9.6: the answer to a stream that had not ended says close; the requests behind it must not reset it."""
+    upload = b"POST /stream-back HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + b"3\r\nabc\r\n" * 30_000
+    with Wire(main["plain"]) as wire:
+        data = polite("/bulk/300000") * 3 + upload + b"0\r\n\r\n" + PING * 30_000
+        sending = threading.Thread(target=wire.send, args=(data,))
+        sending.start()
+        time.sleep(0.1)  # by now it has answered, as far as we let it
+        for _ in range(3):
+            assert len(wire.read().body) == 300_000
+        last = wire.read("POST")
+        assert (last.body, last.closes) == (b"abc" * 30_000, True)
+        sending.join()
 
 
 def test_output_is_bounded_while_the_client_reads_nothing(main: Server) -> None:

@@ -165,7 +165,33 @@ def test_drain_closes_what_is_idle_and_lets_the_rest_be_the_last() -> None:
     busy.driver.respond(busy.current, Response())
     assert b"connection: close" in busy.written
     assert len(busy.requests) == 1
-    assert busy.calls[-1] == ("close", False)
+    assert busy.calls[-1] == ("close", True)  # the other request may not be all that it sends
+
+
+@pytest.mark.parametrize(
+    "asked, headers, behind, linger",
+    [
+        (b"", {}, b"", None),
+        (b"", {"connection": "close"}, b"", True),
+        (b"", {"connection": "close"}, GET, True),
+        (b"connection: close\r\n", {}, b"", False),
+        (b"connection: close\r\n", {}, GET, True),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_client_that_may_be_sending_is_read_for_a_while_after_the_close(
+    asked: bytes, headers: dict[str, str], behind: bytes, linger: bool | None, streamed: bool
+) -> None:
+    """RFC 9112, 9.6: what it sends to a closed connection resets it, and answers that it has not read are lost."""
+    sink = RecordingSink(keep).receive(GET[:-2] + asked + b"\r\n" + behind)
+    if streamed:
+        sink.driver.start(sink.current, Response(headers=headers))
+        sink.driver.end(sink.current)
+    else:
+        sink.driver.respond(sink.current, Response(headers=headers))
+    assert sink.is_closed is (linger is not None)
+    if linger is not None:
+        assert sink.calls[-1] == ("close", linger)
 
 
 def test_drain_within_a_head_answers_it_as_the_last() -> None:

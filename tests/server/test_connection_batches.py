@@ -183,7 +183,7 @@ def test_answers_without_a_handler_and_the_end_of_the_connection_within_a_read()
         data = get("/note") + get("/nowhere") + b"PUT /note HTTP/1.1\r\nHost: t\r\n\r\n" + get("/%zz") + get("/note")
         await outside(batches, data + b"HEAD /note HTTP/1.1\r\nHost: t\r\n\r\n" + get("/note", "1.0") + get("/note"))
         assert batches.statuses == [200, 404, 405, 400, 200, 200, 200]
-        assert "close" in batches.transport.calls
+        assert "write_eof" in batches.transport.calls  # there is more behind the last
 
     batched(scenario)
 
