@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,18 @@ def test_the_stub_package_has_every_namespace() -> None:
     assert set(script_namespaces()) == HOSTS_OWN.keys()
     assert {file.stem for file in stub_folder().glob("_[a-z]*.pyi")} == {f"_{name}" for name in HOSTS_OWN}
     assert (stub_folder() / "py.typed").read_text() == "partial\n"
+
+
+def test_the_stub_package_makes_no_module_that_can_be_imported() -> None:
+    path = os.pathsep.join([str(stub_folder().parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", "import siphon"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "ModuleNotFoundError: No module named 'siphon'" in done.stderr
 
 
 def test_modules_that_others_import_say_what_is_public() -> None:

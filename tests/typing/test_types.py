@@ -110,6 +110,23 @@ def test_an_extension_brings_the_types_of_its_namespace(site: Path, tmp_path: Pa
     assert pyright(tmp_path, files, site=site, **options) == []
 
 
+def test_a_siphon_with_files_of_its_own_keeps_its_other_namespaces(tmp_path: Path) -> None:
+    site, folder = tmp_path / "site", tmp_path / "scripts"
+    shutil.copytree(stub_folder(), site / "siphon-stubs")
+    (site / "siphon").mkdir()
+    (site / "siphon" / "__init__.py").touch()
+    (site / "siphon" / "py.typed").touch()
+    (site / "siphon" / "proxy.py").write_text("def send(to: str) -> int:\n    return len(to)\n")
+    folder.mkdir()
+    script = folder / "routes.py"
+    script.write_text(
+        "from typing import assert_type\nfrom siphon import http, proxy\n"
+        "assert_type(proxy.send('x'), int)\nassert_type(http.Response().status, int)\n"
+    )
+    assert mypy(folder, [script], "--strict", site=site) == []
+    assert pyright(folder, [script], site=site, typeCheckingMode="strict") == []
+
+
 @pytest.mark.parametrize("module", ["_core/message", "_core/response", "_core/headers", "client/request"])
 def test_what_scripts_use_of_a_cython_module_is_described_where_editors_look(module: str) -> None:
     stub = Path(siphon_http.__file__).parent / f"{module}.pyi"
