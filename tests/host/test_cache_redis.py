@@ -44,7 +44,8 @@ def server(tmp_path_factory):
 @pytest.fixture
 async def cache(server):
     made = CacheNamespace()
-    made.configure([CacheConfig(name="c", url=server[0]), CacheConfig(name="near", url=server[1], local_ttl_secs=60)])
+    far = CacheConfig(name="c", url=server[0], timeout_ms=20_000)
+    made.configure([far, CacheConfig(name="near", url=server[1], local_ttl_secs=60, timeout_ms=20_000)])
     yield made
     await made.close()
 
