@@ -28,7 +28,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 on_each_loop = pytest.mark.parametrize("loop", LOOPS)
 
 
-def play(scenario: Callable[[], Awaitable[None]], loop: str = "uvloop", within: float = 10) -> None:
+def play(scenario: Callable[[], Awaitable[None]], loop: str = "uvloop", within: float = 30) -> None:
     """Run `scenario` to its end on a new loop; what reached the loop's exception handler fails the test."""
     reports: list[dict[str, Any]] = []
 

@@ -23,7 +23,7 @@ class Seen:
     def look_at(self, *names, since=0):
         self.watch.look_at([str(self.folder / name) for name in names], since)
 
-    async def next(self, within=2.0):
+    async def next(self, within=10.0):
         await asyncio.wait_for(self.came.wait(), within)
         self.came.clear()
 

@@ -131,9 +131,9 @@ def test_a_silent_connection_is_closed_when_the_time_for_its_preface_is_over() -
     made = site(header_timeout_ms=60)
 
     async def scenario() -> None:
+        began = time.monotonic()  # before the server's clock, which starts when it accepts
         line = await made.line()
         await line.send(PREFACE)
-        began = time.monotonic()
         await line.rest()
         assert 0.04 < time.monotonic() - began < 1
 
@@ -255,7 +255,7 @@ def test_a_large_answer_arrives_whole() -> None:
     async def scenario() -> None:
         found = await talk(made)
         got = found.client.streams[found.client.ask("/large")]
-        await found.until(lambda: got.over, within=10)
+        await found.until(lambda: got.over, within=30)
         assert got.ended and len(got.body) == 16_000_000
 
     made.play(scenario)
