@@ -191,7 +191,7 @@ def unpack_suite(sdist: Path) -> Path:
     with tarfile.open(sdist) as archive:
         archive.extractall(place, filter="data")
     tree = only(path for path in place.iterdir() if path.is_dir())
-    for folder in ("siphon_http", *NEEDS_SOURCES):
+    for folder in ("siphon_http", "siphon-stubs", *NEEDS_SOURCES):
         shutil.rmtree(tree / folder)
     return tree
 
