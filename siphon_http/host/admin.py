@@ -26,7 +26,7 @@ from siphon_http.errors import BindError
 from siphon_http.host.config import HostConfig
 from siphon_http.host.config_admin import AdminConfig, Endpoint, MetricsConfig
 from siphon_http.host.ledger import Series
-from siphon_http.host.metrics import CONTENT_TYPE, as_json, as_text, everything
+from siphon_http.host.metrics import CONTENT_TYPE, as_json, as_text, everything, running_workers
 
 __all__ = ["Admin", "State", "admin_of_one"]
 
@@ -59,7 +59,7 @@ class Admin:
     """The listeners of `admin.listen` and `metrics.prometheus.listen`. Order of calls: bind, serve, close.
 
     state: tells where the process is in its life. numbers: returns everything that is counted, sorted by name.
-    stats: more for `/admin/stats`.
+    health: more for `/admin/health`; stats: more for `/admin/stats`.
     """
 
     def __init__(
@@ -69,12 +69,14 @@ class Admin:
         *,
         state: Callable[[], State],
         numbers: Callable[[], list[Series]],
+        health: Callable[[], dict[str, Any]] = dict,
         stats: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._admin = admin
         self._path = metrics.prometheus.path
         self._state = state
         self._numbers = numbers
+        self._health = health
         self._stats = stats
         self._began = time.monotonic()
         self._sockets: list[tuple[socket.socket, bool]] = []
@@ -163,7 +165,7 @@ class Admin:
         """Return the answer to a GET."""
         if all_paths and path == "/admin/health":
             uptime = int(time.monotonic() - self._began)
-            return _json(200, {"status": "ok", "uptime_seconds": uptime})
+            return _json(200, {"status": "ok", "uptime_seconds": uptime, **self._health()})
         if all_paths and path == "/admin/ready":
             state = self._state()
             return _json(200 if state == "ready" else 503, {"status": state})
@@ -197,9 +199,12 @@ class Admin:
 
 def admin_of_one(config: HostConfig, counters: memoryview, state: Callable[[], State]) -> Admin:
     """Return the admin listeners of a process that serves alone. A supervisor gives `Admin` the numbers of all."""
-    return Admin(
-        config.admin, config.metrics, state=state, numbers=lambda: everything({"0": counters}, {"0": os.getpid()})
-    )
+
+    def numbers() -> list[Series]:
+        found = [*everything({"0": counters}, {"0": os.getpid()}), running_workers(state() == "ready")]
+        return sorted(found, key=lambda one: one.name)
+
+    return Admin(config.admin, config.metrics, state=state, numbers=numbers)
 
 
 class _Connection(asyncio.Protocol):

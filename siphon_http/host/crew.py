@@ -6,14 +6,17 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 from siphon_http.errors import HttpError
 from siphon_http.host.child import Child
+from siphon_http.host.ledger import COUNTER, Series
+from siphon_http.host.metrics import running_workers
 from siphon_http.host.orders import Assignment, Report
 from siphon_http.host.slots import Slots
 
-__all__ = ["Crew", "Post", "WorkerFailedError"]
+__all__ = ["Crew", "Post", "Reason", "WorkerFailedError"]
 
 logger = logging.getLogger("siphon_http.host")
 
@@ -24,6 +27,9 @@ LAST_DELAY_SECS = 30.0
 """The next worker waits after a failure: twice as long each time, between these."""
 GIVE_UP_AFTER = 5
 """So many failures, before any worker was ever ready, end the process."""
+
+Reason = Literal["died", "recycled", "reload"]
+"""Why a worker was replaced: it ended unasked, it had done or held enough, or the configuration had changed."""
 
 
 class WorkerFailedError(HttpError):
@@ -52,7 +58,7 @@ class Post:
 class Crew:
     """All posts, and all worker processes: those that hold one, are about to, or have left theirs and drain.
 
-    assign: makes the assignment of an index. heard: called with each report, once it is noted here. Belongs to the
+    restarts: workers that were replaced, by reason. assign: makes the assignment of an index. heard: called with each report, once it is noted here. Belongs to the
     loop's thread.
     """
 
@@ -61,6 +67,7 @@ class Crew:
         self.posts: list[Post] = []
         self.children: list[Child] = []
         self.deaths = 0
+        self.restarts: dict[Reason, int] = {"died": 0, "recycled": 0, "reload": 0}
         self.is_clean = True
         self._assign = assign
         self._tell = heard
@@ -69,20 +76,44 @@ class Crew:
         self._fatal: WorkerFailedError | None = None
         self._said = ""
 
+    @property
+    def running(self) -> int:
+        """How many posts are held by a worker that serves."""
+        return sum(post.is_manned for post in self.posts)
+
+    def numbers(self) -> Iterator[Series]:
+        """Yield what operators see of the workers themselves."""
+        yield running_workers(self.running)
+        for reason, count in self.restarts.items():
+            help = "Workers that were replaced, by reason."
+            yield Series("siphon_worker_restarts_total", f'reason="{reason}"', help, COUNTER, (), (float(count),))
+
     async def man(self, count: int) -> None:
         """Make and fill posts up to `count`, the first alone: should it fail, the others would do so alike.
 
-        Returns once all are held. Raises WorkerFailedError when the first worker cannot be started.
+        Returns once all are held, or, after the first, have failed once: then they are tried again and again. Raises
+        WorkerFailedError when the first worker cannot be started.
         """
+
+        def settled(post: Post) -> bool:
+            return post.is_manned or (self._ever_ready and post.failures > 0)
+
         while len(self.posts) < count:
             while len(self.posts) < (count if self._ever_ready else 1):
                 self.posts.append(Post(len(self.posts)))
                 self._fill(self.posts[-1])
-            await self.until(lambda: self._fatal is not None or all(post.is_manned for post in self.posts))
+            await self.until(lambda: self._fatal is not None or all(map(settled, self.posts)))
             if self._fatal is not None:
                 raise self._fatal
 
-    async def relieve(self, post: Post) -> None:
+    def hurry(self) -> None:
+        """Fill posts that wait for their next try at once: what made them fail may have been mended."""
+        for post in self.posts:
+            if post.timer is not None:
+                post.timer.cancel()
+                self._fill(post)
+
+    async def relieve(self, post: Post, reason: Reason) -> None:
         """Put a new worker into the place of one that serves, which then drains. Raises WorkerFailedError."""
         child = self._spawn(post.index)
         try:
@@ -93,6 +124,7 @@ class Crew:
         if not child.ready:
             failure = child.failure or {"text": f"the new worker {post.index} {child.end}", "code": 1}
             raise WorkerFailedError(failure["text"], failure["code"])
+        self.restarts[reason] += 1
         before, post.child, post.failures = post.child, child, 0
         if post.timer is not None:
             post.timer.cancel()
@@ -198,6 +230,7 @@ class Crew:
         """Say it once, and see to the post."""
         failure = child.failure
         text = failure["text"] if failure is not None else f"worker {child.index} (pid {child.pid}) {child.end}"
+        self.restarts["died"] += self._ever_ready
         lived = time.monotonic() - child.began
         post.failures = 0 if child.ready and lived >= YOUNG_SECS else post.failures + 1
         if not self._ever_ready and (failure is not None or post.failures >= GIVE_UP_AFTER):

@@ -27,6 +27,7 @@ __all__ = [
     "as_text",
     "everything",
     "processes",
+    "running_workers",
     "summed",
 ]
 
@@ -218,6 +219,11 @@ def processes(pids: Mapping[str, int]) -> Iterator[Series]:
         memory = float(int(fields[21]) * page)
         yield Series("process_resident_memory_bytes", labels, "Resident memory.", LOCAL, (), (memory,))
         yield Series("process_open_fds", labels, "Open file descriptors.", LOCAL, (), (float(files),))
+
+
+def running_workers(count: int) -> Series:
+    """Return how many workers serve: 1, or 0, of a process that is alone."""
+    return Series("siphon_workers_running", "", "Workers that serve.", GAUGE, (), (float(count),))
 
 
 def everything(

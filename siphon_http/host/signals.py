@@ -51,8 +51,13 @@ class Signals:
         self._ended = True
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on a signal sets `stop` on `loop`; before, it raises Stopped where the main thread is."""
+        """From now on a signal sets `stop` on `loop`; before, it raises Stopped where the main thread is.
+
+        One that came before counts, too: a script's bare `except:`, or a finalizer, may have swallowed what it raised.
+        """
         self._loop = loop
+        if self.received is not None:
+            self._on_loop(self.stop.set)
 
     def when_hung_up(self, callback: Callable[[], None]) -> None:
         """Call `callback()` on the loop for a SIGHUP; at once if one has come already."""

@@ -19,6 +19,8 @@ __all__ = ["SupervisedWorker", "serve"]
 
 LOOK_SECONDS = 1.0
 """Between two looks at how much a worker has done and holds."""
+ASK_AGAIN_SECONDS = 30.0
+"""Until a worker that asked to be replaced asks again: its successor may have failed to start."""
 JITTER = 0.1
 """So much more than its limit a worker may do, by chance, so that not all are replaced at once."""
 
@@ -77,16 +79,17 @@ class SupervisedWorker(Worker):
         requests, megabytes = config.worker_max_requests * spread, config.worker_max_rss_mb * spread
         if not requests and not megabytes:
             return
+        seconds = LOOK_SECONDS
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(seconds)
             served = sum(task.served for _, task in reloader.tasks if isinstance(task, SharedTask))
             held = _resident_bytes() / 2**20
             if requests and served >= requests:
                 self._leash.say(**{"is": "tired", "text": f"it has served {served} requests"})
-                return
-            if megabytes and held >= megabytes:
+                seconds = ASK_AGAIN_SECONDS
+            elif megabytes and held >= megabytes:
                 self._leash.say(**{"is": "tired", "text": f"it holds {held:.0f} MiB of memory"})
-                return
+                seconds = ASK_AGAIN_SECONDS
 
 
 def _resident_bytes() -> int:

@@ -109,7 +109,15 @@ class Supervisor:
         living = {str(child.slot.number): child for child in self.crew.children}
         slots = {name: child.slot.view for name, child in living.items()}
         pids = {name: child.pid for name, child in living.items()} | {"supervisor": os.getpid()}
-        return everything(slots, pids, [slot.view for slot in self.crew.slots.all() if not slot.taken])
+        found = everything(slots, pids, [slot.view for slot in self.crew.slots.all() if not slot.taken])
+        return sorted([*found, *self.crew.numbers()], key=lambda one: (one.name, one.labels))
+
+    def _now(self) -> State:
+        """Return where the service is in its life: without a worker that serves it is not ready."""
+        return "starting" if self._state == "ready" and not self.crew.running else self._state
+
+    def _health(self) -> dict[str, object]:
+        return {"workers": {"running": self.crew.running, "wanted": self.prepared.place.count}}
 
     async def _end(self) -> None:
         self._signals.draining = True
@@ -125,7 +133,7 @@ class Supervisor:
     async def _work(self) -> None:
         """Start everything, then reload when asked to."""
         config = self.prepared.config
-        self._admin = Admin(config.admin, config.metrics, state=lambda: self._state, numbers=self._numbers)
+        self._admin = Admin(config.admin, config.metrics, state=self._now, numbers=self._numbers, health=self._health)
         self._admin.bind()
         await self._admin.serve()
         for part in self.prepared.parts:
@@ -154,7 +162,8 @@ class Supervisor:
     def _announce(self) -> None:
         first = self.crew.posts[0].child
         report: Report = {} if first is None else first.report
-        hints = f"{len(self.crew.posts)} workers - Ctrl-C stops"
+        running, wanted = self.crew.running, len(self.crew.posts)
+        hints = f"{wanted} workers - Ctrl-C stops" if running == wanted else f"{running} of {wanted} workers serve"
         milliseconds = (time.monotonic() - self._began) * 1000
         file = str(self.prepared.options.file)
         self._say(title(report.get("loop", "?")))
@@ -196,7 +205,7 @@ class Supervisor:
                 return
             logger.info("worker %d (pid %d) is replaced: %s", child.index, child.pid, reason)
             try:
-                await self.crew.relieve(post)
+                await self.crew.relieve(post, "recycled")
             except (WorkerFailedError, OSError) as error:
                 logger.error("worker %d stays: its successor cannot be started\n%s", child.index, error)
 
@@ -208,35 +217,46 @@ class Supervisor:
             return
         status = "serving"
         self._notifier.reloading()
+        asked = time.monotonic()
+        self.crew.hurry()
         try:
             if what == "configuration" and _contents(self.prepared) != self._yaml:
                 await self._replace_all()
             else:
-                await self._reload_in_turn(what)
+                await self._reload_in_turn(what, asked)
         except Exception as error:  # the old ones serve on, whatever it was
             logger.error(KEPT, what, error_text(error, verbose=self.prepared.options.verbose))
             status = SERVING_OLD
         finally:
             self._notifier.ready(status)
 
-    async def _reload_in_turn(self, what: What) -> None:
-        """Let one worker after the other reload in place; the first that fails is the last that tries."""
+    async def _reload_in_turn(self, what: What, asked: float) -> None:
+        """Let one worker after the other reload in place; the first that fails is the last that tries.
+
+        Those that were starting when it was asked for may have read what was there before: they do it once they serve.
+        """
         began = time.monotonic()
         if what == "configuration":
             follow_log(self.prepared)
         done = 0
         text = ""
-        for child in [post.child for post in self.crew.posts if post.child is not None and post.child.ready]:
+        children = [post.child for post in self.crew.posts if post.child is not None]
+        starting = [child for child in children if not child.ready and child.began < asked]
+        for child in (child for child in children if child.ready):
             report = child.report
             child.order(do="reload", what=what)
             await self.crew.until(lambda: child.report is not report or child not in self.crew.children)  # noqa: B023
             if child.report is report:
                 continue  # it has died, and its successor loads what is there
             if child.report["is"] == "kept":
-                raise WorkerFailedError(child.report["text"], 1)
+                told = f"{done} of {len(children)} workers have it already\n" if done else ""
+                raise WorkerFailedError(told + child.report["text"], 1)
             text = child.report["text"].partition(": ")[2]
             done += 1
-        logger.info("%s reloaded in %d workers in %.0f ms: %s", what, done, (time.monotonic() - began) * 1000, text)
+        for child in starting:
+            child.order(do="reload", what=what)
+        if done:
+            logger.info("%s reloaded in %d workers in %.0f ms: %s", what, done, (time.monotonic() - began) * 1000, text)
 
     async def _replace_all(self) -> None:
         """Check and bind what has changed, then replace one worker after the other.
@@ -251,23 +271,39 @@ class Supervisor:
         self.prepared = loaded
         try:
             if self.crew.posts:
-                await self.crew.relieve(self.crew.posts[0])
+                await self.crew.relieve(self.crew.posts[0], "reload")
         except BaseException:
             self.prepared = earlier
             await self._give_back(before)
             raise
         self._yaml = contents
         follow_log(loaded)
-        for post in list(self.crew.posts[1:]):
-            if post.index >= loaded.place.count:
-                self.crew.dismiss(post)
-            else:
-                await self.crew.relieve(post)
-        await self.crew.man(loaded.place.count)
+        replaced = 1 + await self._replace_others(loaded.place.count)
         for task in before.values():
             await task.shutdown()  # what it still has, nobody serves any more
-        count = len(self.crew.posts)
-        logger.info("configuration reloaded, %d workers replaced in %.1f s", count, time.monotonic() - began)
+        logger.info("configuration reloaded, %d workers replaced in %.1f s", replaced, time.monotonic() - began)
+
+    async def _replace_others(self, count: int) -> int:
+        """Replace, or dismiss, all but the first; return how many were replaced. The new configuration is in use.
+
+        A worker whose successor cannot be started, as the first one's could, goes on as it is.
+        """
+        replaced = 0
+        for post in list(self.crew.posts[1:]):
+            if post.index >= count:
+                self.crew.dismiss(post)
+                continue
+            try:
+                await self.crew.relieve(post, "reload")
+                replaced += 1
+            except (WorkerFailedError, OSError) as error:
+                logger.error(
+                    "worker %d stays with the earlier configuration: its successor cannot be started; "
+                    "SIGHUP tries again\n%s", post.index, error,
+                )  # fmt: skip
+        before = len(self.crew.posts)
+        await self.crew.man(count)
+        return replaced + len(self.crew.posts) - before
 
     def _adopt(self, loaded: Prepared) -> dict[str, SharedTask]:
         """Bind for `loaded`, taking over what is bound; return the tasks that had it before. Raises BindError."""

@@ -139,6 +139,27 @@ def test_a_changed_script_is_reloaded_in_each_worker_and_said_once(project, crew
     stopped(process)
 
 
+def test_a_worker_that_was_starting_when_the_script_changed_has_the_new_one_too(project, crew):
+    project.write("routes.py", "import time\nfrom siphon import fake\nfake.note('old')\ntime.sleep(0.7)\n")
+    process, _ = crew()
+    os.kill(children(process)[0], signal.SIGKILL)
+    wait_for_notes(project, "old", 3, process)  # the successor has read it
+    project.write("routes.py", "from siphon import fake\nfake.note('new')\n")
+    wait_for_notes(project, "new", 2, process)
+    stopped(process)
+
+
+def test_a_start_goes_on_when_a_later_worker_fails_and_the_mended_script_gets_it(project, crew):
+    taken = project.folder / "taken"
+    broken = f"import os\nfrom siphon import fake\nos.mkdir({str(taken)!r})\n"  # as one that binds a port of its own
+    project.write("routes.py", broken)
+    process, lines = crew()
+    assert lines[-1].endswith(" - 1 of 2 workers serve")
+    project.write("routes.py", "from siphon import fake\nfake.note('mended')\n")
+    wait_for_notes(project, "mended", 2, process)
+    stopped(process)
+
+
 def test_a_broken_script_is_tried_by_one_worker_and_said_once(project, crew):
     process, _ = crew()
     project.write("routes.py", "from siphon import fake\nfake.note('broken')\n1 / 0\n")

@@ -222,3 +222,15 @@ def test_one_mistake_needs_no_summary():
     one = Problem("a.yaml", 1, 1, "x", "bad")
     assert error_text(ConfigError([one]), verbose=False) == "a.yaml:1:1: bad\n    x\n    ^"
     assert error_text(ConfigError([one, one]), verbose=False).endswith("2 mistakes; nothing was started")
+
+
+def test_a_signal_whose_exception_a_script_swallows_still_stops_the_process(project):
+    project.write(
+        "routes.py",
+        "import os, signal\nfrom siphon import fake\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\n    fake.note('not told')\n"
+        "except:\n    fake.note('swallowed')\n",
+    )
+    process = project.start("run")
+    code, out, err = ended(process)
+    assert (code, err) == (0, "") and "stopped by SIGTERM" in out
+    assert "swallowed" in project.notes() and "serve" not in project.notes()
