@@ -15,6 +15,8 @@ from siphon_http.server.listener import Listener
 
 __all__ = ["Server"]
 
+SHARES_PORT = " reuse_port"
+"""In the name of a listener whose sockets were bound with SO_REUSEPORT: others cannot be shared in its way."""
 TURNS_TO_ACCEPT = 6
 """Turns of the loop until a connection that the kernel holds is a protocol: poll, accept, make, start reading."""
 
@@ -33,7 +35,10 @@ class Server:
         self._configs = dict(zip(_names(configs), configs, strict=True))
         self._listeners: dict[str, Listener] = {}
         for name, config in self._configs.items():
-            sockets = [socket.socket(fileno=fd) for fd in (inherited or {}).get(name, ())]
+            given = inherited or {}
+            # Who makes sockets for us knows addresses only. What shares them with whom is decided there, too.
+            fds = given.get(name) or given.get(name.replace(SHARES_PORT, ""), ())
+            sockets = [socket.socket(fileno=fd) for fd in fds]
             self._listeners[name] = Listener(config, sockets, copies)
         self._state: LoopState | None = None
         self._lag: LagMeter | None = None
@@ -179,7 +184,7 @@ def _names(configs: Sequence[ServerConfig]) -> list[str]:
     for config in configs:
         address = config.listen
         name = f"{address.host}:{address.port}" if address.kind == "tcp" else f"unix:{address.path}"
-        name += " reuse_port" if config.reuse_port else ""
+        name += SHARES_PORT if config.reuse_port else ""
         again = found.get(name, 0)  # port 0 may stand there more than once
         found[name] = again + 1
         names.append(f"{name} #{again + 1}" if again else name)

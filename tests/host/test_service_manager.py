@@ -137,6 +137,33 @@ def test_start_reload_and_end_are_told_and_the_socket_of_the_manager_is_served(
             assert early.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["ReusePort=yes", "ReusePort=no"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_listener_that_shares_its_port_serves_the_socket_of_the_manager(
+    service: Service, workers: str, shared: bool
+) -> None:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(8)
+        port = sock.getsockname()[1]
+        (service.folder / "http.yaml").write_text(f'servers: [{{listen: "127.0.0.1:{port}", reuse_port: true}}]\n')
+        with service.running("--workers", workers, passed=sock) as process:
+            service.hears("READY")
+            for _ in range(30):  # a second socket of its own would get some, and the manager's would answer none
+                assert get(port) == "first []"
+            (service.folder / "http.yaml").write_text(
+                f'servers: [{{listen: "127.0.0.1:{port}", reuse_port: true, max_headers: 50}}]\n'
+            )
+            process.send_signal(signal.SIGHUP)
+            assert service.hears("READY")["STATUS"] == "serving"
+            for _ in range(30):
+                assert get(port) == "first []"
+            process.terminate()
+            _, err = process.communicate(timeout=15)
+    assert process.returncode == 0 and "is used by no listener" not in err and "cannot bind" not in err
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_socket_without_a_listener_is_named(service: Service, passed: socket.socket, workers: str) -> None:
     (service.folder / "http.yaml").write_text('servers: [{listen: "127.0.0.1:0"}]\n')
