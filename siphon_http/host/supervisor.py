@@ -14,6 +14,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -142,6 +143,8 @@ class Supervisor:
                 self._tasks[part.name] = task
                 task.bind()
         self.prepared.options.activation.unclaimed(task.handles for task in self._tasks.values())
+        if not getattr(sys, "_is_gil_enabled", lambda: True)():
+            logger.info("this is a free-threaded CPython: workers are processes all the same, with one loop each")
         self._notifier.status("workers start")
         self._yaml = _contents(self.prepared)
         await self.crew.man(self.prepared.place.count)

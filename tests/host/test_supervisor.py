@@ -63,6 +63,14 @@ def test_the_supervisor_binds_the_workers_serve_and_ready_is_said_once(project, 
     assert out.startswith("stopped by SIGTERM after ") and out.count("\n") == 1 and err == ""
 
 
+def test_on_a_free_threaded_build_it_is_said_that_workers_are_processes(project, crew):
+    (project._site / "sitecustomize.py").write_text("import sys\nsys._is_gil_enabled = lambda: False\n")
+    process, lines = crew()
+    assert len(lines) == 4 and len(children(process)) == 2
+    _, err = stopped(process)
+    assert err.count("free-threaded CPython: workers are processes all the same") == 1
+
+
 def test_the_command_line_wins_over_the_file(project, crew):
     process, lines = crew("reloads", "", "--workers", "3")
     assert lines[-1].endswith("3 workers - Ctrl-C stops") and len(children(process)) == 3
