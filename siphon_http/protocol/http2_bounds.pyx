@@ -90,8 +90,13 @@ cdef class Http2Bounds(Http2Flow):
             return False
         if not self.waiting:
             self.let_at = self.sent_bytes
+        stream.held_at = self.now
         self.waiting[stream.id] = stream
         return True
+
+    cdef bint _owes_much(self):
+        """Tell whether the client has to take something first, whatever comes next."""
+        return self.owed and self.owed >= (OWED_BYTES if self.out.owed < LOOP_BYTES else 1)
 
     cdef bint _has_room(self, Http2Stream stream) except -1:
         """Tell whether the handler of `stream` may run, and make content that the client may not take.
@@ -101,7 +106,7 @@ cdef class Http2Bounds(Http2Flow):
         client has shown that it takes; and where it shows from the start that it will take little, they run one by one.
         """
         cdef Http2Stream other
-        if self.owed and self.owed >= (OWED_BYTES if self.out.owed < LOOP_BYTES else 1):
+        if self._owes_much():
             return False
         if stream.weight and self.foreseen \
                 and self.owed + self.foreseen >= max(OWED_BYTES, min(self.sent_bytes, EARNED_BYTES)):
@@ -140,4 +145,18 @@ cdef class Http2Bounds(Http2Flow):
             del self.waiting[stream.id]
             stream._hand_over()
             self._send()
+        return 0
+
+    cdef int _hurry(self, double now) except -1:
+        """Let those through that wait only for what is foreseen, and have done so for an eighth of their time.
+
+        Handlers as slow as that would make them late, one after the other; the client may well take what it asked for.
+        """
+        cdef Http2Stream stream
+        if self.initial_window >= NARROW_BYTES:
+            for stream in list(self.waiting.values()):
+                if stream.weight and stream.id in self.waiting and not self._owes_much() \
+                        and now - stream.held_at >= (stream.due - stream.held_at) / 8:
+                    del self.waiting[stream.id]
+                    stream._hand_over()
         return 0

@@ -11,7 +11,6 @@ cdef class Http2Hot(Http2Bounds):
     cdef readonly FieldDecoder decoder    # the one HPACK decoder; h2 uses it too
     cdef Py_ssize_t max_header_bytes      # limit of a field section, as RFC 9113, 6.5.2 counts; beyond it 431
     cdef int max_streams                  # limit of streams at once
-    cdef double now                       # time of the input under way, seconds on the owner's clock
 
     # Handle one frame of a hot stream, or one that opens it: 1. Or 0: h2 has to see it, and knows all that it needs.
     cdef bint _read_hot(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1

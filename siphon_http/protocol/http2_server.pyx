@@ -45,6 +45,7 @@ cdef Py_ssize_t QUEUE_BYTES = 65536     # raw bytes kept while the transport is 
 cdef Py_ssize_t SMALL_BYTES = 64        # DATA with less content is worth counting
 cdef int BLOCK_FRAMES = 60              # CONTINUATION frames of one field block; h2 has a limit just above
 cdef int TURN_COST = 1024               # frames handled in one turn; other connections come in between
+cdef int BLOCK_COST = 128               # bytes of a field block that cost as much as a frame
 cdef int JUDGE_COST = 15                # frames that one costs which h2 has to see
 cdef bytes DRAIN_PING = b"draining"
 cdef bytes LAST_PING = b"good-bye"
@@ -210,6 +211,8 @@ cdef class Http2ServerConnection(Http2Times):
             return self._terminate(PROTOCOL_ERROR, False)
         self.greeted = True
         self.spent += 1
+        if kind == HEADERS or kind == CONTINUATION:
+            self.spent += <int> size // BLOCK_COST
         if self._is_flood(kind, flags, id, data, size):
             return self._terminate(ENHANCE_YOUR_CALM, False)
         if not self.in_block and self._read_hot(kind, flags, id, data, size):

@@ -33,6 +33,7 @@ cdef class Http2Flow(Http2Link):
     cdef readonly dict waiting          # requests held back until less is owed: id -> Http2Stream, in order
     cdef long long let_at               # `sent_bytes` when the last of them was let through, or the first held back
     cdef object ready                   # deque of streams with content to send, in the order of their turns
+    cdef double now                     # time of the input under way, seconds on the owner's clock
     cdef bint pumping                   # input or output is under way; it ends with a flush
     cdef Py_ssize_t buffered            # content of requests that is kept until their exchanges end, bytes
     cdef bint withheld                  # a stream waits for window because too much is buffered
@@ -80,6 +81,7 @@ cdef class Http2Stream(Http2Output):
     cdef bint abandoned             # it counts in `flow.abandoned`
     cdef Py_ssize_t weight          # bytes that its answer will probably have; 0: few, or nobody knows
     cdef bint is_foreseen           # they count in `flow.foreseen`
+    cdef double held_at             # when it was put into `flow.waiting`, seconds on the owner's clock
     # The request's content:
     cdef Py_ssize_t expected        # Content-Length, or -1
     cdef Py_ssize_t received        # bytes that have arrived

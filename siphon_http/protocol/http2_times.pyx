@@ -38,6 +38,7 @@ cdef class Http2Times(Http2Hot):
             if 0 < stream.due <= now or stream.due == 0 and (stream.pending or stream.answered and not stream.complete):
                 self._expired(stream, now)
         if self.waiting:
+            self._hurry(now)
             self._settle()
         for stream in self.streams.values():
             if stream.due > 0 and (first == 0 or stream.due < first):

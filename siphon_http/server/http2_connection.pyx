@@ -229,6 +229,8 @@ cdef class Http2Connection(AcceptedConnection):
     cdef double _look_every(self):
         """Return how often streams are looked at: answers that nobody takes have no other way to be seen."""
         cdef double seconds = min(self.endpoint.write_timeout, self.endpoint.idle_timeout) / 4
+        if self.protocol.waiting:
+            seconds = min(seconds, self.endpoint.request_timeout / 8)
         return seconds if not self.told else min(seconds, PARTING_SECONDS / 4)
 
     cdef int _wait(self, double now) except -1:

@@ -333,6 +333,18 @@ def test_a_flood_in_one_read_ends_as_it_does_in_many(name: str) -> None:
     assert flood.code is not None or (turns > 4 and owner.names.count("request_ended") == 4500)
 
 
+def test_large_heads_that_come_at_once_are_read_in_turns() -> None:
+    """A quarter of a mebibyte of fields, as one read brings it: others are served in between."""
+    owner = Owner(always(body=b"x"), max_streams=100)
+    section = head("/") + b"\x00\x01a\x7f\x99\x74" + b"x" * 15_000
+    owner.connection.receive_data(PREFACE + SETTINGS)
+    owner.connection.receive_data(b"".join(frame(1, 5, id, section) for id in range(1, 35, 2)), 100.0)
+    assert owner.connection.has_more and owner.names.count("request_ended") < 10 and owner.calls[-1] == ("hold", True)
+    while owner.connection.has_more:
+        owner.connection.receive_data(b"", 100.0)
+    assert owner.names.count("request_ended") == 17 and owner.names.count("hold") == 2
+
+
 @pytest.mark.parametrize("kind", range(9))
 def test_a_slow_trickle_is_no_flood(kind: int) -> None:
     at_once = flood_limit(kind)

@@ -204,6 +204,31 @@ def test_a_client_that_takes_gets_what_is_foreseen_faster_and_faster() -> None:
     assert sum(one.ended for one in pair.answers.values()) == 21 and most > 4
 
 
+def test_slow_handlers_do_not_make_those_late_that_wait_for_them() -> None:
+    """After an eighth of its time a request runs, unless the client has to take something first."""
+    pair = suspended(known(MIB), 0)
+    received = pair.owner.head_received
+    heads: list[Request] = []
+
+    def note(request: Request) -> int:
+        heads.append(request)
+        return received(request)
+
+    pair.owner.head_received = note  # type: ignore[method-assign]
+    for _ in range(4):
+        pair.send(fields())
+        pair.run()
+        pair.server.arm(heads[-1], 108.0)
+    assert len(pair.owner.requests) == 2 and len(pair.server.waiting) == 3
+    pair.server.expire(100.9)
+    assert len(pair.owner.requests) == 2
+    pair.owner.answer = lambda driver, request: driver.respond(request, Response(body=bytes(MIB)))
+    pair.server.expire(101.0)
+    assert len(pair.owner.requests) == 3 and pair.server.owed == MIB
+    pair.server.expire(107.0)
+    assert len(pair.owner.requests) == 3
+
+
 def test_only_good_answers_of_handlers_tell_what_a_route_weighs() -> None:
     counts = known(MIB)
     pair = Pair(keep)
