@@ -197,8 +197,8 @@ class HandlerError(HttpError):
 class ClientError(HttpError, RuntimeError):
     """A call of `http.Client` that brought no whole answer; a RuntimeError too, as scripts of the original catch.
 
-    phase: what was being done: "pool", "connect", "tls", "write", "read", "total", or "request" (it could not be sent at
-    all). method, url: of the request, without userinfo; "" where they are not known.
+    phase: what was being done: "pool", "connect", "tls", "write", "read", "total", "status" (HttpStatusError), or "request" (it
+    could not be sent at all). method, url: of the request, without userinfo; "" where they are not known.
     """
 
     phase: ClassVar[str] = "request"
@@ -266,8 +266,11 @@ class ReadError(ClientError):
 class HttpStatusError(ClientError):
     """`raise_for_status()` met a status of 400 or above.
 
-    status: the code; body: the first bytes of the content (at most 200).
+    status: the code; body: the first bytes of the content (at most 200). method, url: of the request that a client's
+    answer belongs to; "" for a script's own Response.
     """
+
+    phase: ClassVar[str] = "status"
 
     def __init__(self, status: int, body: bytes = b"") -> None:
         self.status = status

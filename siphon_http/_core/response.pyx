@@ -26,14 +26,21 @@ __all__ = ["OnePiece", "Response", "answer_405"]
 
 
 cdef str charset_of(content_type):
-    """Return the charset that a Content-Type names, else UTF-8."""
+    """Return the charset that a Content-Type names and Python knows, else UTF-8."""
     if not content_type or "charset" not in content_type.lower():
         return "utf-8"
     from email.message import Message  # only here: it is slow to import and seldom needed
 
+    import codecs
+
     message = Message()
     message["content-type"] = content_type
-    return message.get_content_charset("utf-8")
+    charset = message.get_content_charset("utf-8")
+    try:
+        # The peer has chosen it: it may be anything, or one of Python's codecs that make no text.
+        return charset if codecs.lookup(charset)._is_text_encoding and charset != "undefined" else "utf-8"
+    except (LookupError, ValueError):
+        return "utf-8"
 
 
 @cython.final
@@ -187,7 +194,12 @@ cdef class Response:
     def raise_for_status(self):
         """Return self, or raise HttpStatusError for 400 and above."""
         if self._status >= 400:
-            raise HttpStatusError(self._status, b"" if self.streams else self.body)
+            error = HttpStatusError(self._status, b"" if self.streams else self.body)
+            if self.received is not None:
+                from siphon_http._core.url import shown_url  # only scripts that call out have it
+
+                error.method, error.url = self.received.method, shown_url(self.received.url)
+            raise error
         return self
 
     @property

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, overload
+from weakref import WeakSet
 
 from siphon_http._core.message import Response
 from siphon_http.client.request import ClientHandle, ClientRequest
@@ -38,7 +40,7 @@ class Transport(Protocol):
 
 
 TransportFactory = Callable[[str | None, ClientConfig], Transport]
-"""Makes the transport of one client: its name, or None for an inline one, and its configuration."""
+"""Makes the transport of one client: its name, or None for an inline one, and its configuration. Weakly referenced."""
 
 
 class Clients:
@@ -48,8 +50,10 @@ class Clients:
         self._configs = dict(configs)
         self._factory = factory
         self._named: dict[str, Transport] = {}
-        self._inline: list[Transport] = []
-        self._earlier = 0  # how many of them an earlier load of the script has made
+        # A client that a script has dropped is forgotten once nothing of it is open.
+        self._inline: WeakSet[Transport] = WeakSet()
+        self._earlier: WeakSet[Transport] = WeakSet()  # those that an earlier load of the script has made
+        self._lock = Lock()  # scripts make clients on any thread
 
     def named(self, name: str) -> tuple[ClientConfig, Transport]:
         """Return configuration and transport of a named client. Raises ClientError for a name that is not known."""
@@ -64,7 +68,8 @@ class Clients:
     def inline(self, config: ClientConfig) -> Transport:
         """Return a transport of its own for an inline client."""
         transport = self._factory(None, config)
-        self._inline.append(transport)
+        with self._lock:
+            self._inline.add(transport)
         return transport
 
     async def close_inline(self, transport: Transport) -> None:
@@ -73,19 +78,24 @@ class Clients:
 
     def load_begins(self) -> None:
         """A load of the script begins: inline clients that there are belong to an earlier one."""
-        self._earlier = len(self._inline)
+        with self._lock:
+            self._earlier = WeakSet(self._inline)
 
     def take_earlier(self) -> list[Transport]:
         """The load has succeeded: return the transports of earlier inline clients, to be closed by the caller."""
-        taken, self._inline = self._inline[: self._earlier], self._inline[self._earlier :]
-        self._earlier = 0
+        with self._lock:
+            taken = list(self._earlier)
+            self._inline.difference_update(taken)
+            self._earlier = WeakSet()
         return taken
 
     async def close(self) -> None:
         """Close every transport; handles that are left open new connections if they are used again."""
-        for transport in [*self._named.values(), *self._inline]:
+        with self._lock:
+            inline = list(self._inline)
+            self._inline.clear()
+        for transport in [*self._named.values(), *inline]:
             await transport.close()
-        self._inline.clear()
 
     def _unknown(self, name: str) -> str:
         import difflib  # only for this message

@@ -22,6 +22,9 @@ cdef class AwaitedAnswer(Answer):
     cdef object upload_waiter              # future of who sends the body in pieces, or None
     cdef Response response                 # until the caller takes it
     cdef object error                      # exception, likewise
+    cdef bytes piece                       # content so far that is not taken: first piece, or None
+    cdef list pieces                       # further pieces, or None
+    cdef int version                       # of the answer: 10, 11, 20
     cdef double began, connected, answered, finished  # stamps of the precise clock; 0 = not yet
     cdef double dns, tcp, tls              # phases of a connect made for it, seconds
 
@@ -29,3 +32,5 @@ cdef class AwaitedAnswer(Answer):
     cdef int leave(self) except -1
     cdef object step(self)
     cdef int wake(self) except -1
+    cdef int keep(self, bytes data) except -1
+    cdef bytes take_pieces(self)

@@ -4,6 +4,8 @@ The task sleeps on one future. Python's own coroutines would cost a frame for ea
 one all the same (collections.abc.Coroutine), so that `asyncio.create_task` and `asyncio.run` take it.
 """
 
+cimport cython
+
 import asyncio
 
 from siphon_http.errors import ClientError
@@ -111,6 +113,31 @@ cdef class AwaitedAnswer(Answer):
         if self.state != CALL_OPEN and self.state != CALL_STREAMING:
             self.upload_waiter.set_result(None)
         return self.upload_waiter
+
+    @cython.final
+    cdef int keep(self, bytes data) except -1:
+        """Keep a piece of content until somebody takes it."""
+        if self.piece is None:
+            self.piece = data
+        elif self.pieces is None:
+            self.pieces = [self.piece, data]
+        else:
+            self.pieces.append(data)
+        return 0
+
+    @cython.final
+    cdef bytes take_pieces(self):
+        """Return, and forget, the content that has come; None when there is none."""
+        cdef bytes out = self.piece
+        cdef list pieces = self.pieces
+        self.piece = None
+        self.pieces = None
+        return out if pieces is None else b"".join(pieces)
+
+    @property
+    def http_version(self):
+        """Version of the answer."""
+        return "2" if self.version == 20 else "1.1" if self.version == 11 else "1.0"
 
     def timings(self):
         """Return milliseconds by phase."""

@@ -32,6 +32,8 @@ cdef class Call(AwaitedAnswer):
     # the request
     cdef Outgoing outgoing                 # as it goes out
     cdef object upload                     # Task that sends the pieces of an iterator, or None
+    cdef object context                    # context of the caller, for that iterator; None when the body is no iterator
+    cdef object request_id                 # of the request that the caller answers, or None
     cdef int redirected                    # redirects so far
     cdef int attempt                       # tries so far, from 1, without replays
     cdef int replays                       # how often it was sent again because nothing of it had been processed
@@ -42,12 +44,9 @@ cdef class Call(AwaitedAnswer):
 
     # the answer
     cdef int status                        # of the final answer; 0 before its head
-    cdef int version                       # 10, 11, 20
     cdef bytes head                        # holds its field lines
     cdef Py_ssize_t head_fields            # first byte of these
     cdef Py_ssize_t head_end               # one past them
-    cdef bytes piece                       # content so far that is not taken: first piece, or None
-    cdef list pieces                       # further pieces, or None
     cdef Py_ssize_t size                   # content received so far, bytes
     cdef object decoder                    # decode.ContentDecoder, or None
     cdef bint looked                       # Content-Encoding was looked at
@@ -56,13 +55,14 @@ cdef class Call(AwaitedAnswer):
     # time
     cdef double due                        # end of the whole call, seconds on the coarse clock
     cdef double phase_due                  # end of its phase; 0 = none
-    cdef Py_ssize_t unsent                 # bytes that the transport held when that was last looked at; -1 = all sent
-
+    cdef Py_ssize_t unsent                 # bytes that waited when that was last looked at; -1 = all sent
+    cdef Py_ssize_t handed                 # bytes of a streamed body that the connection was given
+    cdef Py_ssize_t moved                  # `handed` less `unsent`, of that look: it grows while the server takes something
+    cdef long long heard                   # what had come for the exchange at the last `_watch` (see ClientProtocol)
 
     cdef int begin_on(self, ClientConnection connection) except -1
     cdef int failed(self, object kind, str reason, bint may_retry) except -1
     cdef int expired(self, double now) except -1
-    cdef bytes take_pieces(self)
 
     cdef int _watch(self, double now) except -1
     cdef int _stalled(self, double now) except -1
@@ -70,7 +70,6 @@ cdef class Call(AwaitedAnswer):
     cdef int _judge_head(self) except -1
     cdef int _go_on(self) except -1
     cdef int _look_at_coding(self) except -1
-    cdef int _keep(self, bytes data) except -1
     cdef int _deliver(self) except -1
     cdef int _fail(self, object error) except -1
     cdef int _close(self) except -1

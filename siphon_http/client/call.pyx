@@ -13,6 +13,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
 
 import warnings
+from contextvars import copy_context
 
 from siphon_http.errors import ClientError, ConnectTimeout, LocalProtocolError, PoolTimeout, ReadError, ReadTimeout
 from siphon_http.errors import TlsError, TotalTimeout, WriteError, WriteTimeout
@@ -20,6 +21,7 @@ from siphon_http.errors import TlsError, TotalTimeout, WriteError, WriteTimeout
 from siphon_http._core.clock cimport monotonic, precise
 from siphon_http._core.deadlines cimport Deadline
 from siphon_http._core.headers cimport field_dict, find_field
+from siphon_http._core.request_id cimport current_id
 from siphon_http._core.response cimport Response, received_response
 from siphon_http.client.awaited cimport (
     CALL_DONE, CALL_NEW, CALL_OPEN, CALL_PAUSED, CALL_STREAMING, CALL_TAKEN, CALL_WAITING, AwaitedAnswer, CallState,
@@ -27,7 +29,7 @@ from siphon_http.client.awaited cimport (
 from siphon_http.client.carrier cimport Carrier
 from siphon_http.client.connection cimport ClientConnection, ConnectionOwner
 from siphon_http.client.outgoing cimport Outgoing
-from siphon_http.client.request cimport ClientRequest, redirected_request
+from siphon_http.client.request cimport FOLLOWED, ClientRequest, redirected_request
 from siphon_http.protocol.answer cimport FAILED_CLOSED, FAILED_REFUSED, LENGTH_WHOLE, Answer
 
 __all__ = ["Call"]
@@ -60,8 +62,11 @@ cdef class Call(AwaitedAnswer):
         if self.carrier.policy is not None:
             self.carrier.policy.request_begun()
         self.outgoing = Outgoing.__new__(Outgoing)
-        self.outgoing.prepare(self.request, self.carrier.settings)
+        self.request_id = current_id()
+        self.outgoing.prepare(self.request, self.carrier.settings, self.request_id)
         self.origin = self.carrier.origin(self.outgoing.url)
+        if self.outgoing.length != LENGTH_WHOLE:
+            self.context = copy_context()       # what follows may run in another's: of the one that a connection has
         self.due = now + (self.carrier.settings.timeout if self.request.timeout_ms is None
                           else self.request.timeout_ms * 0.001)
         self.deadline = CallDeadline.__new__(CallDeadline)
@@ -109,9 +114,9 @@ cdef class Call(AwaitedAnswer):
         if outgoing.length != LENGTH_WHOLE:
             from siphon_http.client.upload import send_body
 
-            self.upload = self.loop.create_task(send_body(self, outgoing.body))
+            self.upload = self.loop.create_task(send_body(self, outgoing.body), context=self.context)
         if self.phase_due or self.carrier.settings.read_timeout or self.carrier.settings.write_timeout:
-            self.phase_due = self.unsent = 0
+            self.phase_due = self.unsent = self.handed = self.moved = self.heard = 0
             self._watch(monotonic())
         return 0
 
@@ -120,6 +125,7 @@ cdef class Call(AwaitedAnswer):
         cdef bint taken
         if self.connection is None or self.exchange == 0:
             return True
+        self.handed += PyBytes_GET_SIZE(data)
         taken = self.connection.protocol.send(self.exchange, data, last)
         if taken and not last and self.connection is not None and self.connection.is_full:
             self.connection.wait_for_room(self)
@@ -183,7 +189,7 @@ cdef class Call(AwaitedAnswer):
             return self.failed(ReadError, f"the content has more than {self.carrier.settings.max_response_bytes} bytes "
                                "(max_response_bytes)", False)
         if self.state == CALL_STREAMING:
-            self._keep(data)
+            self.keep(data)
             return self.wake()
         if not self.looked:
             self._look_at_coding()
@@ -193,7 +199,7 @@ cdef class Call(AwaitedAnswer):
             except ReadError as error:
                 self._leave_exchange()
                 return self.failed(ReadError, str(error), False)
-        self._keep(data)
+        self.keep(data)
         return self.connection.protocol.taken(self.exchange, size)
 
     cdef int answer_ended(self) except -1:
@@ -240,7 +246,7 @@ cdef class Call(AwaitedAnswer):
         if self.status < 400:
             location = find_field(block + self.head_fields, self.head_end - self.head_fields, b"location", 8)
             if request.follow_redirects is not None:
-                limit = request.follow_redirects
+                limit = request.follow_redirects if request.follow_redirects >= 0 else limit or FOLLOWED
             if location is None or not limit:
                 return 0
             from siphon_http.client.redirect import next_request
@@ -268,7 +274,7 @@ cdef class Call(AwaitedAnswer):
         self.request = redirected_request(self.request, following)
         try:
             self.outgoing = Outgoing.__new__(Outgoing)
-            self.outgoing.prepare(self.request, self.carrier.settings)
+            self.outgoing.prepare(self.request, self.carrier.settings, self.request_id)
             self.origin = self.carrier.origin(self.outgoing.url)
         except ClientError as error:
             return self._fail(error)
@@ -318,23 +324,6 @@ cdef class Call(AwaitedAnswer):
 
             self.decoder = decoder(coding, self.carrier.settings.max_response_bytes)
         return 0
-
-    cdef int _keep(self, bytes data) except -1:
-        if self.piece is None:
-            self.piece = data
-        elif self.pieces is None:
-            self.pieces = [self.piece, data]
-        else:
-            self.pieces.append(data)
-        return 0
-
-    cdef bytes take_pieces(self):
-        """Return, and forget, the content that has come; None when there is none."""
-        cdef bytes out = self.piece
-        cdef list pieces = self.pieces
-        self.piece = None
-        self.pieces = None
-        return out if pieces is None else b"".join(pieces)
 
     cdef int _deliver(self) except -1:
         """Hand out the response."""
@@ -424,9 +413,11 @@ cdef class Call(AwaitedAnswer):
         if self.connection is None or self.deadline is None:
             return 0
         if self.status == 0 and self.unsent >= 0:
-            self.unsent = self.connection.unsent()
+            self.unsent = self.connection.unsent(self.exchange)
+            self.moved = self.handed - self.unsent
             if self.unsent == 0 and self.upload is None:
                 self.unsent = -1
+        self.heard = self.connection.protocol.heard_of(self.exchange)
         limit = self.carrier.settings.read_timeout
         if self.unsent >= 0 and self.status == 0 and self.carrier.settings.write_timeout:
             limit = self.carrier.settings.write_timeout
@@ -438,16 +429,17 @@ cdef class Call(AwaitedAnswer):
 
     cdef int _stalled(self, double now) except -1:
         """The time of the phase is over: see whether nothing has moved."""
-        cdef Py_ssize_t before = self.unsent
-        if self.status == 0 and before >= 0:
+        cdef Py_ssize_t before = self.moved
+        if self.status == 0 and self.unsent >= 0:
             self._watch(now)
-            if self.unsent < before or self.unsent == 0 or self.carrier.settings.write_timeout == 0:
+            if self.moved > before or self.unsent <= 0 or self.carrier.settings.write_timeout == 0:
                 return 0    # it moves; or all is sent that there is, and the iterator has its time
             self._leave_exchange()
             return self.failed(WriteTimeout, "the server took nothing of the request for "
                                f"{self.carrier.settings.write_timeout * 1000:.0f} ms (write_timeout_ms)", True)
-        if self.state == CALL_STREAMING and self.piece is not None:
-            return self._watch(now)     # it is our reader that is slow
+        if self.connection.protocol.heard_of(self.exchange) != self.heard \
+                or self.state == CALL_STREAMING and self.piece is not None:
+            return self._watch(now)     # part of a head has come, or an interim answer; or it is our reader that is slow
         self._leave_exchange()
         return self.failed(ReadTimeout, "the server sent nothing for "
                            f"{self.carrier.settings.read_timeout * 1000:.0f} ms (read_timeout_ms)", True)
@@ -462,7 +454,7 @@ cdef class Call(AwaitedAnswer):
             elif state == CALL_WAITING and self.phase_due:
                 self.carrier.withdraw(self)
                 self.failed(PoolTimeout, f"no connection came free for {self.carrier.settings.pool_timeout * 1000:.0f} "
-                            "ms (pool_timeout_ms; max_connections limits them)", True)
+                            "ms (pool_timeout_ms; max_connections limits them, and over HTTP/2 the server)", True)
             elif self.connection is not None and self.phase_due:
                 self._stalled(now)
             else:
@@ -484,6 +476,11 @@ cdef class Call(AwaitedAnswer):
     # ---- what a Response tells of it
 
     @property
+    def method(self):
+        """Method of the request, or of the last one after redirects."""
+        return self.request.method
+
+    @property
     def decoded(self):
         """Whether a content coding was taken off."""
         return self.decoder is not None
@@ -492,8 +489,3 @@ cdef class Call(AwaitedAnswer):
     def url(self):
         """URL of the request, or of the last one after redirects."""
         return self.outgoing.url.text(self.outgoing.target)
-
-    @property
-    def http_version(self):
-        """Version of the answer."""
-        return "2" if self.version == 20 else "1.1" if self.version == 11 else "1.0"

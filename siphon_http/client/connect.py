@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from siphon_http.client.connection import ClientConnection
 from siphon_http.client.proxy import Proxy, ProxySettings, open_tunnel
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from siphon_http.client.pool import Origin
     from siphon_http.client.tls import ClientTls
 
-__all__ = ["Connector"]
+__all__ = ["Connector", "hand_over"]
 
 
 class Connector:
@@ -86,7 +86,7 @@ class Connector:
                 connection = await self._secured(origin, sock)
             else:
                 connection = ClientConnection(origin, self._settings.http2_prior_knowledge)
-                await self._loop.create_connection(lambda: connection, sock=sock)
+                await hand_over(self._loop, sock, connection)
             secured = time.perf_counter() - reached if origin.is_secure else 0.0
             connection.set_timings(resolved - began, reached - resolved, secured)
         except TimeoutError:
@@ -112,7 +112,7 @@ class Connector:
             reasons = (f"{one.reason}; {one.hint}" if one.hint else one.reason for one in error.problems)
             raise TlsError("; ".join(reasons)) from error
         secure = SecureClientTransport(self._loop, context, origin.url.host)
-        await self._loop.create_connection(lambda: secure, sock=sock)
+        await hand_over(self._loop, sock, secure)
         try:
             chosen = await secure.handshake
         except BaseException:
@@ -121,6 +121,23 @@ class Connector:
         connection = ClientConnection(origin, chosen == "h2", True)
         secure.open(connection)
         return connection
+
+
+async def hand_over(loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: Any) -> None:
+    """Let a transport of `loop` have `sock`, and call `protocol`. After an error closing `sock` is the caller's.
+
+    A server may end the connection while this is awaited. uvloop has closed the descriptor then, and only learns of the
+    socket object afterwards, which would close the number again: by that time somebody else's connection.
+    """
+    keeps = isinstance(loop, asyncio.BaseEventLoop)  # asyncio's own transports close the object itself
+    try:
+        transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
+    except BaseException:
+        if not keeps:
+            sock.detach()
+        raise
+    if transport.is_closing() and not keeps:
+        sock.detach()
 
 
 def _place(origin: Origin) -> str:

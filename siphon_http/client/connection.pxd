@@ -33,13 +33,14 @@ cdef class ClientConnection(Link):
     cdef readonly bint is_closing        # close or abort was called, or the transport is gone
     cdef readonly bint is_secure         # TLS
     cdef public str refusal              # what the server's TLS said when it ended the connection; None = nothing
+    cdef readonly str ending             # why it has ended, once it is gone (see ClientProtocol); or None
     cdef bint is_corked                  # output waits for `flush`
     cdef bint reported                   # the timings of the connect were told to an exchange
     cdef int fd                          # of the socket, to look at an idle one; -1 when it has none
     cdef readonly double dns, tcp, tls   # seconds that the phases of the connect took; 0 = there was none
 
     cdef bint is_usable(self, double now, bint careful) except -1
-    cdef Py_ssize_t unsent(self) except -1
+    cdef Py_ssize_t unsent(self, long exchange) except -1
     cdef int cork(self, object loop) except -1
     cdef int wait_for_room(self, Answer answer) except -1
     cdef int _broken(self) except -1

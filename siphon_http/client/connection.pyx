@@ -160,6 +160,7 @@ cdef class ClientConnection(Link):
             self.transport_write = None
             self.loop = None
             self.watch = None
+            self.ending = protocol.ending
             self.protocol = NOTHING
             self.http1 = None
             self.blocked = None
@@ -204,7 +205,7 @@ cdef class ClientConnection(Link):
                 self.watch = self.loop.call_later(LOOK_SECONDS, self._look)
         else:
             self.is_closing = True
-            self.protocol.lost(f"the server has given no sign of life for more than {LOOK_SECONDS:.0f} s")
+            self.protocol.lost("the server gives no sign of life")
             self.abort()
 
     cdef int hold(self, bint stop) except -1:
@@ -246,8 +247,10 @@ cdef class ClientConnection(Link):
         # Over TLS and HTTP/2 bytes may come at any time; over plain HTTP/1.1 they answer nothing.
         return not socket_stirs(self.fd, self.is_secure or self.http1 is None)
 
-    cdef Py_ssize_t unsent(self) except -1:
-        """Return the bytes that the transport has not sent yet."""
+    cdef Py_ssize_t unsent(self, long exchange) except -1:
+        """Return the bytes of a request that the peer has not taken yet; what the system has is as good as taken."""
+        if self.http1 is None:
+            return self.protocol.waiting(exchange)      # the transport holds others' too
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     cdef int cork(self, object loop) except -1:

@@ -13,7 +13,7 @@ cdef struct RequestFields:
     long long length        # ... this one
 
 
-cdef bytes request_fields(object headers, bint is_json, RequestFields* found, list host)
+cdef bytes request_fields(object headers, bint is_json, object request_id, RequestFields* found, list host)
 
 
 @cython.final
@@ -28,7 +28,7 @@ cdef class Outgoing:
     cdef bint may_repeat                   # idempotent, and of which the body can be sent again
     cdef bint consumed                     # the body was an iterator, and has been asked for pieces
 
-    cdef int prepare(self, ClientRequest request, Settings settings) except -1
+    cdef int prepare(self, ClientRequest request, Settings settings, object request_id) except -1
     cdef int _locate(self, ClientRequest request, Url base) except -1
-    cdef int _write(self, ClientRequest request) except -1
+    cdef int _write(self, ClientRequest request, object request_id) except -1
     cdef str shown_url(self, ClientRequest request)

@@ -56,9 +56,10 @@ cdef bytes _line(str name, str value):
     return out
 
 
-cdef bytes request_fields(object headers, bint is_json, RequestFields* found, list host):
+cdef bytes request_fields(object headers, bint is_json, object request_id, RequestFields* found, list host):
     """Return the lines "name: value CR LF" of what the script gave, checked, and of the defaults that it did not.
 
+    request_id: of the request that the caller answers, where its listener asks for ids; None: there is none.
     Host and what frames the message are left out and noted in `found`; `host` gets the value of a Host.
 
     Raises:
@@ -68,7 +69,6 @@ cdef bytes request_fields(object headers, bint is_json, RequestFields* found, li
     cdef str key
     cdef bint accept = False, codings = False, agent = False, kind = False, named = False
     cdef bytes traced = b""
-    cdef object request_id = current_id()   # of the request that the caller answers, where its listener asks for ids
     found.has_host = found.has_length = False
     if request_id is not None:
         traced = _line("x-request-id", request_id)
@@ -112,7 +112,7 @@ cdef bytes request_fields(object headers, bint is_json, RequestFields* found, li
 def serialise_fields(headers, bint is_json=False):
     """Return the lines that go out for `headers`; for tests."""
     cdef RequestFields found
-    return request_fields(headers, is_json, &found, [])
+    return request_fields(headers, is_json, current_id(), &found, [])
 
 
 @cython.final
@@ -120,11 +120,11 @@ def serialise_fields(headers, bint is_json=False):
 cdef class Outgoing:
     """One request as it goes out."""
 
-    cdef int prepare(self, ClientRequest request, Settings settings) except -1:
+    cdef int prepare(self, ClientRequest request, Settings settings, object request_id) except -1:
         """Read `request`; raises ClientError (TypeError for what is no text at all) when it cannot be sent."""
         try:
             self._locate(request, settings.base)
-            self._write(request)
+            self._write(request, request_id)
         except ValueError as error:
             raise ClientError(str(error), method=request.method, url=self.shown_url(request)) from error
         return 0
@@ -150,11 +150,11 @@ cdef class Outgoing:
             self.method = request.method.encode("ascii")
         return 0
 
-    cdef int _write(self, ClientRequest request) except -1:
+    cdef int _write(self, ClientRequest request, object request_id) except -1:
         """Check the fields and the body, and write the fields down."""
         cdef RequestFields found
         cdef list host = []
-        self.fields = request_fields(request.headers, request.is_json, &found, host)
+        self.fields = request_fields(request.headers, request.is_json, request_id, &found, host)
         if found.has_host:
             if len(host) != 1 or not host[0] or b" " in host[0]:
                 raise ValueError("host names one authority")

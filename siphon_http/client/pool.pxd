@@ -11,6 +11,9 @@ from siphon_http.client.carrier cimport Carrier, Settings
 from siphon_http.client.connection cimport ClientConnection, ConnectionOwner
 
 
+cdef class PoolTransport
+
+
 @cython.final
 cdef class Origin(ConnectionOwner):
     cdef Pool pool                       # that it belongs to
@@ -29,9 +32,13 @@ cdef class Origin(ConnectionOwner):
     cdef ClientConnection _take(self, double now, bint careful)
     cdef int _offer(self, ClientConnection connection) except -1
     cdef int _wait(self, Call call, bint fresh) except -1
+    cdef bint _serves(self, int place) noexcept
+    cdef int _limit_wait(self, Call call) except -1
+    cdef bint _is_barred(self) except -1
     cdef int _grow(self) except -1
     cdef int _serve(self) except -1
     cdef int _rest(self, ClientConnection connection) except -1
+    cdef int _stillborn(self, ClientConnection connection) except -1
     cdef int _tell(self) except -1
     cdef int _tell_idle(self) except -1
 
@@ -47,10 +54,12 @@ cdef class Pool(Carrier):
     cdef readonly set tasks              # connects under way
     cdef object connector                # connect.Connector
     cdef object timer                    # handle of the one timer, or None
+    cdef object context                  # an empty contextvars.Context, for the timer: it is none of any caller's
     cdef IdleDeadline idle_deadline      # when the next idle connection is to be closed
     cdef readonly bint is_closed         # close was called
     cdef Origin last                     # the one that was asked for last: most clients have one
     cdef Url last_url                    # the Url object that named it
+    cdef PoolTransport transport         # that it belongs to, and keeps while anything of it is open; None once closed
 
     cdef int watch_idle(self, double when) except -1
     cdef int expire_idle(self, double now) except -1
@@ -61,5 +70,5 @@ cdef class PoolTransport:
     cdef readonly Settings settings      # of the client
     cdef ClientCounts counts             # its numbers
     cdef dict pools                      # event loop -> Pool
-    cdef object last_loop                # the loop that was asked for last
-    cdef Pool last_pool                  # its pool
+    cdef Pool last_pool                  # the pool that was asked for last, or None
+    cdef object __weakref__              # http.Client's list of inline clients keeps none of them

@@ -11,9 +11,10 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from collections import OrderedDict
+from contextvars import Context
 
 from siphon_http._core.client_traffic import OTHER
-from siphon_http.errors import ClientError
+from siphon_http.errors import ClientError, ConnectError, TlsError
 
 from siphon_http._core.client_traffic cimport OUTCOME_LEFT, ClientCounts, ClientTraffic
 from siphon_http._core.clock cimport monotonic, precise
@@ -100,10 +101,27 @@ cdef class Origin(ConnectionOwner):
             self.waiters[call] = None
         self._grow()
         self._tell()
-        if self.connecting == 0 and call.state == CALL_WAITING and call.connection is None:
-            call.phase_due = monotonic() + self.pool.settings.pool_timeout
-            self.pool.deadlines.arm(call.deadline, min(call.due, call.phase_due))
+        if call.state == CALL_WAITING and call.connection is None \
+                and not self._serves(len(self.waiters) + len(self.fresh_waiters)):
+            self._limit_wait(call)
         return 0
+
+    cdef bint _serves(self, int place) noexcept:
+        """Whether a connect under way will bring a connection to the one at this place, from 1, of those who wait."""
+        return self.connecting >= (1 if self.multiplexes != 0 else place)
+
+    cdef int _limit_wait(self, Call call) except -1:
+        """Give a call that waits for others to end the time that it has for that."""
+        call.phase_due = monotonic() + self.pool.settings.pool_timeout
+        return self.pool.deadlines.arm(call.deadline, min(call.due, call.phase_due))
+
+    cdef bint _is_barred(self) except -1:
+        """Whether an HTTP/2 server takes no streams for now: a connection more would hear the same (RFC 9113, 6.5.2)."""
+        cdef ClientConnection connection
+        for connection in self.shared:
+            if connection.protocol.room() == 0 and connection.protocol.is_idle() and not connection.is_closing:
+                return True
+        return False
 
     cdef int _grow(self) except -1:
         """Begin the connects that are missing for those who wait."""
@@ -111,7 +129,7 @@ cdef class Origin(ConnectionOwner):
         cdef int wanted = len(self.waiters) + len(self.fresh_waiters)
         cdef int limit = self.pool.settings.max_connections
         if self.multiplexes != 0:
-            wanted = min(wanted, 1)     # one may serve them all
+            wanted = 0 if self._is_barred() else min(wanted, 1)     # one may serve them all
         while self.connecting < wanted:
             if len(self.connections) + self.connecting >= limit:
                 if not self.fresh_waiters or self.idle.count == 0:
@@ -120,7 +138,8 @@ cdef class Origin(ConnectionOwner):
                 connection.shut_down()
                 continue
             self.connecting += 1
-            task = self.pool.loop.create_task(self.pool.connector.connect(self))
+            # In no caller's context: the connection outlives the call, and would keep all that is in it.
+            task = self.pool.loop.create_task(self.pool.connector.connect(self), context=Context())
             self.pool.tasks.add(task)
             task.add_done_callback(self.pool.tasks.discard)
         return 0
@@ -231,6 +250,10 @@ cdef class Origin(ConnectionOwner):
     def connected(self, ClientConnection connection not None):
         """A connect has brought a connection."""
         cdef Call call
+        cdef int place
+        if connection.is_closing:
+            self._stillborn(connection)
+            return
         self.connecting -= 1
         if self.pool.is_closed:
             connection.shut_down()
@@ -250,6 +273,20 @@ cdef class Origin(ConnectionOwner):
         else:
             self._offer(connection)
         self._serve()
+        place = 0
+        for call in [*self.fresh_waiters, *self.waiters]:   # what they have waited for has gone to others
+            place += 1
+            if call.phase_due == 0 and not self._serves(place):
+                self._limit_wait(call)
+
+    cdef int _stillborn(self, ClientConnection connection) except -1:
+        """A connect has brought a connection that has ended already: nothing was sent over it."""
+        reason = connection.protocol.ending if connection.ending is None else connection.ending
+        if connection.refusal is not None:
+            self.not_connected(TlsError, connection.refusal)
+        else:
+            self.not_connected(ConnectError, reason or "the server closed the connection before it was asked anything")
+        return 0
 
     def not_connected(self, kind, str reason):
         """A connect has failed: so does the call that has waited longest; all of them where they shared it."""
@@ -294,6 +331,7 @@ cdef class Pool(Carrier):
         self.policy = policy
         self.origins = {}
         self.tasks = set()
+        self.context = Context()
         self.deadlines = Deadlines(self._schedule)
         self.idle_deadline = IdleDeadline.__new__(IdleDeadline)
         self.idle_deadline.owner = self
@@ -302,7 +340,7 @@ cdef class Pool(Carrier):
     def _schedule(self, double when):
         if self.timer is not None:
             self.timer.cancel()
-        self.timer = self.loop.call_later(max(when - monotonic(), 0) + TIMER_SLACK, self._sweep)
+        self.timer = self.loop.call_later(max(when - monotonic(), 0) + TIMER_SLACK, self._sweep, context=self.context)
 
     def _sweep(self):
         self.timer = None
@@ -396,6 +434,7 @@ cdef class Pool(Carrier):
         """Close everything that is idle, and let the rest end; calls that wait fail."""
         cdef Origin origin
         self.is_closed = True
+        self.transport = None
         self.last = None
         self.last_url = None
         for task in list(self.tasks):
@@ -443,21 +482,21 @@ cdef class PoolTransport:
 
     def carrier(self, loop):
         """Return the pool of `loop`."""
-        cdef Pool pool
-        if loop is self.last_loop and not self.last_pool.is_closed:
-            return self.last_pool
+        cdef Pool pool = self.last_pool     # one pointer: another thread may set it meanwhile, for a loop of its own
+        if pool is not None and pool.loop is loop and not pool.is_closed:
+            return pool
         pool = self.pools.get(loop)
         if pool is None or pool.is_closed:
             from siphon_http.client.connect import Connector
             from siphon_http.client.retry import RetryPolicy
 
-            for other in [one for one in self.pools if one.is_closed()]:
+            for other in [one for one in list(self.pools) if one.is_closed()]:
                 self.pools.pop(other).forget()
             policy = RetryPolicy(self.settings.retries)
             pool = self.pools[loop] = Pool(
                 loop, self.settings, Connector(loop, self.settings), policy if policy.is_on else None,
                 self.counts)
-        self.last_loop = loop
+            pool.transport = self
         self.last_pool = pool
         return pool
 
@@ -467,7 +506,6 @@ cdef class PoolTransport:
 
         here = asyncio.get_running_loop()
         pools, self.pools = self.pools, {}
-        self.last_loop = None
         self.last_pool = None
         for loop, pool in pools.items():
             if loop is here:

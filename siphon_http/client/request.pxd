@@ -15,7 +15,12 @@ cdef class ClientRequest:
     cdef readonly bint is_json         # the body was given as json=
     cdef readonly bint stream          # the answer's content is wanted in pieces
     cdef readonly object timeout_ms    # int, or None: the client's
-    cdef readonly object follow_redirects  # int, or None: the client's
+    cdef readonly object follow_redirects  # int; None: the client's; FOLLOW: the client's, or some where it has none
+
+
+cdef enum:
+    FOLLOW = -1                        # follow_redirects=True
+    FOLLOWED = 10                      # so many, where the client's own setting is none
 
 
 # The request that a redirect leads to; following: redirect.NextRequest.

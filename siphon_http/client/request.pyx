@@ -15,6 +15,7 @@ from siphon_http._core.url import join_url
 __all__ = ["ClientHandle", "ClientRequest"]
 
 cdef object ABSENT = object()       # json=None is JSON's null
+cdef int MOST_REDIRECTS = 50        # as in http.yaml
 
 
 @cython.final
@@ -65,6 +66,24 @@ cdef object _content(object body):
     raise TypeError(f"a body is bytes, str, None or an iterator of bytes, not {type(body).__name__}")
 
 
+cdef object _redirects(object wanted):
+    """Return `follow_redirects=` of a call as a request keeps it."""
+    if isinstance(wanted, bool):
+        return FOLLOW if wanted else 0
+    if not isinstance(wanted, int) or not 0 <= wanted <= MOST_REDIRECTS:
+        raise ValueError(f"follow_redirects is True, False, or how many, from 0 to {MOST_REDIRECTS}, not {wanted!r}")
+    return int(wanted)
+
+
+cdef object _fields(object headers):
+    """Return `headers=` of a call as what can be read more than once: a redirect needs them again."""
+    if isinstance(headers, (Mapping, tuple)):
+        return headers
+    if isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
+        raise TypeError(f"headers are a dict or a list of pairs, not {type(headers).__name__}")
+    return list(headers)
+
+
 cdef class ClientHandle:
     """The methods of `http.Client`: each returns a coroutine whose result is a Response.
 
@@ -102,8 +121,9 @@ cdef class ClientHandle:
                                        or not 0 < timeout_ms <= 86_400_000):
             raise ValueError(f"timeout_ms is a number of milliseconds above 0 and at most a day, not {timeout_ms!r}")
         if follow_redirects is not None:
-            follow_redirects = (None if follow_redirects else 0) if isinstance(follow_redirects, bool) \
-                else int(follow_redirects)
+            follow_redirects = _redirects(follow_redirects)
+        if headers is not None and type(headers) is not dict and type(headers) is not list:
+            headers = _fields(headers)
         request.name = self.name
         request.base_url = self.base_url
         request.method = method

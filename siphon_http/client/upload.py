@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,17 +14,26 @@ _Piece = bytes | bytearray | memoryview
 
 
 async def send_body(call: Call, body: Iterable[_Piece] | AsyncIterable[_Piece]) -> None:
-    """Send the pieces of `body` as `call` takes them. What the iterator raises ends the call; nothing is raised here."""
+    """Send the pieces of `body` as `call` takes them. What the iterator raises ends the call; nothing is raised here.
+
+    A generator is closed, whatever happens: what it has open must not wait for the garbage collector.
+    """
     try:
-        if isinstance(body, AsyncIterable):
-            async for piece in body:
-                if not call.push(_checked(piece), False):
-                    await call.room()
-        else:
-            for piece in body:
-                if not call.push(_checked(piece), False):
-                    await call.room()
-        call.push(b"", True)
+        try:
+            if isinstance(body, AsyncIterable):
+                async for piece in body:
+                    if not call.push(_checked(piece), False):
+                        await call.room()
+            else:
+                for piece in body:
+                    if not call.push(_checked(piece), False):
+                        await call.room()
+            call.push(b"", True)
+        finally:
+            if isinstance(body, AsyncGenerator):
+                await body.aclose()
+            elif isinstance(body, Generator):
+                body.close()
     except Exception as error:
         call.upload_failed(error)
 

@@ -38,6 +38,8 @@ cdef enum:
 
 
 cdef class ClientProtocol:
+    cdef str ending             # why the connection has ended, for who had nothing under way; None = it has not, or was asked to
+
     cdef long begin(
         self, Answer answer, bytes method, bytes scheme, bytes authority, bytes target, bytes fields,
         bytes content, long long length
@@ -54,5 +56,7 @@ cdef class ClientProtocol:
     cdef int cork(self) except -1
     cdef int uncork(self) except -1
     cdef bint check_alive(self) except -1
+    cdef Py_ssize_t waiting(self, long exchange) except -1
+    cdef long long heard_of(self, long exchange) except -1
     cdef int room(self) noexcept
     cdef bint is_idle(self) noexcept

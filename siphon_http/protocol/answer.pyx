@@ -213,9 +213,17 @@ cdef class ClientProtocol:
     cdef bint check_alive(self) except -1:
         """Look whether the peer gives signs of life: to be called every second or so while exchanges are open.
 
-        False: it has been asked for one (HTTP/2: PING) and nothing has come since, so the connection is of no more use.
+        False: it has been asked for one (HTTP/2: PING) and nothing has come for long, so the connection is of no more use.
         """
         return True
+
+    cdef Py_ssize_t waiting(self, long exchange) except -1:
+        """Bytes of a request's content that wait here for the peer to take them (HTTP/2: for its windows)."""
+        return 0
+
+    cdef long long heard_of(self, long exchange) except -1:
+        """A number that grows with whatever comes for an exchange: parts of its head, interim answers, content."""
+        return 0
 
     cdef int room(self) noexcept:
         """How many exchanges may begin now; 0 for ever once the connection is closing."""

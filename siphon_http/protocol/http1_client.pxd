@@ -43,7 +43,7 @@ cdef class Http1ClientConnection(ClientProtocol):
     cdef bint sending                 # streamed content of the request is not all sent
     cdef bint complete                # httptools has seen the end of the message
     cdef bint keeps                   # the connection lasts after this exchange
-    cdef bint heard                   # bytes came since the request began
+    cdef long long heard              # reads since the request began
     cdef bint closing                 # no further exchange may begin
     cdef bint held                    # the owner was asked to stop reading
     cdef bint to_end                  # content ends with the connection

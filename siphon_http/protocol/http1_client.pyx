@@ -104,7 +104,7 @@ cdef class Http1ClientConnection(ClientProtocol):
         self.state = Http1ClientState.WAITING
         self.is_head = method == b"HEAD"
         self.may_repeat = self.number > 1 and is_idempotent(method)
-        self.heard = False
+        self.heard = 0
         self.interim = 0
         self.untaken = 0
         self.link.write(out)
@@ -160,6 +160,10 @@ cdef class Http1ClientConnection(ClientProtocol):
             self._close()
         return 0
 
+    cdef long long heard_of(self, long exchange) except -1:
+        """Return how many reads have come for the exchange (see ClientProtocol)."""
+        return self.heard
+
     cdef int room(self) noexcept:
         """Return 1 when an exchange may begin."""
         return self.state == Http1ClientState.IDLE and not self.closing
@@ -176,8 +180,9 @@ cdef class Http1ClientConnection(ClientProtocol):
         if self.state == Http1ClientState.CLOSED or PyBytes_GET_SIZE(data) == 0:
             return 0
         if self.state == Http1ClientState.IDLE:
+            self.ending = "the server sent something before it was asked"
             return self._close()        # an answer to nothing (RFC 9112, 9.2: close, whatever it was)
-        self.heard = True
+        self.heard += 1
         if self.state == Http1ClientState.WAITING:
             return self._waiting(data)
         used = self._content(data, 0)
@@ -391,7 +396,7 @@ cdef class Http1ClientConnection(ClientProtocol):
             return 0
         if self.state == Http1ClientState.READING:
             return self._fail(FAILED_CLOSED, f"{reason} before the end of the answer")
-        return self._fail(FAILED_CLOSED, f"{reason} before it answered", not self.heard and self.may_repeat)
+        return self._fail(FAILED_CLOSED, f"{reason} before it answered", self.heard == 0 and self.may_repeat)
 
     cdef int _fail(self, int failure, str reason, bint unprocessed=False) except -1:
         """End the exchange without its answer, and the connection. Returns 0."""

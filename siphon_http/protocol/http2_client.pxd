@@ -24,11 +24,13 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef unsigned long looked_at        # `heard` at the last `check_alive`
     cdef unsigned long probed_at        # ... at the last PING that it sent
     cdef bint probed                    # ... which is not answered
+    cdef int silent                     # calls of it since then that found nothing
     cdef int patience                   # calls of it that are let pass after a PING that brought its answer alone
     cdef int passes                     # ... how many of them are left
 
     cdef Py_ssize_t _parse(self, const char* data, Py_ssize_t size) except -1
     cdef int _hold(self) except -1
+    cdef int _suspect(self) except -1
     cdef int _frame(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
     cdef bint _is_refused(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1
     cdef bint _is_flood(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size)

@@ -23,13 +23,13 @@ from siphon_http._core.hpack cimport Decoder
 from siphon_http._core.hpack_encoder cimport Encoder
 from siphon_http.protocol.answer cimport FAILED_CLOSED, FAILED_PROTOCOL, Link
 from siphon_http.protocol.http2_client_answers cimport STREAM_CLOSED, Http2ClientAnswers
-from siphon_http.protocol.http2_client_head cimport AnswerDecoder, new_client_judge
+from siphon_http.protocol.http2_client_head cimport AnswerDecoder, is_idempotent, new_client_judge
 from siphon_http.protocol.http2_client_stream cimport (
-    CLIENT_CLOSED, CLIENT_LEAVING, ENDED_BY_PEER, ENDED_SEEN, ENDED_WHOLE, ClientStream,
+    CLIENT_CLOSED, CLIENT_LEAVING, CLIENT_OPEN, ENDED_BY_PEER, ENDED_BY_US, ENDED_SEEN, ENDED_WHOLE, ClientStream,
 )
 from siphon_http.protocol.http2_flood cimport FLOOD_STRAY, FloodMeter, flood_counts, flood_kind
 from siphon_http.protocol.http2_judge cimport (
-    COMPRESSION_ERROR, CONTINUATION, DATA, ENHANCE_YOUR_CALM, FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM,
+    CANCEL, COMPRESSION_ERROR, CONTINUATION, DATA, ENHANCE_YOUR_CALM, FLAG_ACK, FLAG_END_HEADERS, FLAG_END_STREAM,
     FLAG_PADDED, FLAG_PRIORITY, FLOW_CONTROL_ERROR, FRAME_BYTES, FRAME_HEAD, FRAME_SIZE_ERROR, GOAWAY, HEADERS,
     LAST_STREAM, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame_number,
     known_settings,
@@ -42,6 +42,7 @@ cdef enum:
     QUEUE_BYTES = 65536             # output that waits while the transport is full before reading stops
     FIRST_STREAMS = 100             # streams at once before the peer has said how many (RFC 9113, 6.5.2)
     ENABLE_PUSH = 2                 # a setting
+cdef int SILENT_LOOKS = 10          # calls of `check_alive` after an unanswered PING until the last request is given up
 cdef double READ_SECONDS = 0.02     # what one read counts for in the flood meter: it costs the peer a packet
 cdef bytes PROBE = b"is alive"
 
@@ -130,12 +131,20 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
     cdef bint check_alive(self) except -1:
         """Send a PING when nothing has come since the call before (see ClientProtocol).
 
-        While a server takes its time, and answers nothing but that, it is asked less and less often.
+        While a server takes its time, and answers nothing but that, it is asked less and less often. One that does not
+        answer it gets nothing more, and requests that may be repeated go elsewhere; the others it may have acted on, and
+        it may be busy only, so that they are given up much later.
         """
         cdef bint is_quiet = self.heard == self.looked_at and len(self.streams) > 0
         self.looked_at = self.heard
-        if self.state == CLIENT_CLOSED or is_quiet and self.probed:
+        if self.state == CLIENT_CLOSED:
             return False
+        if is_quiet and self.probed:
+            self.silent += 1
+            if self.silent == 1:
+                self._suspect()
+            return len(self.streams) > 0 and self.silent <= SILENT_LOOKS
+        self.silent = 0
         if not is_quiet:
             self.patience = min(2 * self.patience, 32) if self.probed and self.heard - self.probed_at == 1 else 1
             self.passes = self.patience if self.probed else 0
@@ -149,6 +158,22 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
             self._collect()
             self._flush(False)
         return True
+
+    cdef int _suspect(self) except -1:
+        """The peer has not answered a PING in time: begin nothing more, and let go of what may be repeated."""
+        cdef ClientStream stream
+        if self.state == CLIENT_OPEN:
+            self.state = CLIENT_LEAVING
+            self.room_moved = True
+        self.pumping = True
+        try:
+            for stream in list(self.streams.values()):
+                if stream.heard == self.heard and not stream.headed and is_idempotent(stream.method):
+                    self._reset(stream, CANCEL)
+                    self._fail(stream, FAILED_CLOSED, True, "the server gives no sign of life", ENDED_BY_US)
+        finally:
+            self.pumping = False
+        return self._settle() if self.streams else 0    # else there is nothing to wait for, and the owner ends it
 
     # ---- input
 
@@ -206,7 +231,7 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
         if not self.through_h2 and self._read_hot(kind, flags, id, data, size) or kind > CONTINUATION:
             return 0
         if kind == GOAWAY and id == 0 and size >= 8:
-            return self._go_away(data)
+            return self._go_away(data, size)
         frame = PyBytes_FromStringAndSize(data - FRAME_HEAD, FRAME_HEAD + size)
         if kind == SETTINGS and id == 0 and not flags & FLAG_ACK and size % 6 == 0:
             frame = known_settings(frame)
@@ -271,8 +296,6 @@ cdef class Http2ClientConnection(Http2ClientAnswers):
                 size -= 1 + <unsigned char> data[0]
             if size > 0 or flags & FLAG_END_STREAM:
                 return False
-        elif kind == SETTINGS and flags & FLAG_ACK or kind == GOAWAY:
-            return False
         return flood_counts(&self.meter, flood_kind(kind), self.reads, 1 + size // 96 if kind == SETTINGS else 1)
 
     cdef bint _read_hot(self, int kind, int flags, unsigned int id, const char* data, Py_ssize_t size) except -1:

@@ -15,7 +15,7 @@ cdef class Http2ClientAnswers(Http2ClientFlow):
     cdef int _judge(self, bytes frame) except -1
     cdef int _event(self, object event) except -1
     cdef int _settings(self) except -1
-    cdef int _go_away(self, const char* data) except -1
+    cdef int _go_away(self, const char* data, Py_ssize_t size) except -1
     cdef int _head(self, ClientStream stream, bint ends) except -1
     cdef int _content(self, ClientStream stream, bytes data, Py_ssize_t whole) except -1
     cdef int _answered(self, ClientStream stream) except -1

@@ -25,6 +25,7 @@ from siphon_http.protocol.http2_judge cimport (
 __all__ = ["Http2ClientAnswers"]
 
 cdef int INTERIM_HEADS = 32             # interim answers to one request
+cdef Py_ssize_t SAID_BYTES = 60         # so much of what a GOAWAY says is told
 
 
 cdef str _code_name(unsigned int code):
@@ -176,11 +177,14 @@ cdef class Http2ClientAnswers(Http2ClientFlow):
         self._reset(stream, code)
         return self._fail(stream, failure, False, reason, ENDED_BY_US)
 
-    cdef int _go_away(self, const char* data) except -1:
+    cdef int _go_away(self, const char* data, Py_ssize_t size) except -1:
         """The peer takes no more streams, and has not processed those above the last that it names (RFC 9113, 6.8)."""
         cdef ClientStream stream
         cdef long last = frame_number(data) & LAST_STREAM
-        cdef str reason = f"the peer is going away: {_code_name(frame_number(data + 4))}"
+        cdef unsigned int code = frame_number(data + 4)
+        cdef str reason = f"the peer is going away: {_code_name(code)}"
+        if code != NO_ERROR:
+            self.farewell = f"GOAWAY {_code_name(code)}" + (f" {data[8:min(size, 8 + SAID_BYTES)]!r}" if size > 8 else "")
         if self.state == CLIENT_OPEN:
             self.state = CLIENT_LEAVING
             self.room_moved = True
@@ -210,6 +214,9 @@ cdef class Http2ClientAnswers(Http2ClientFlow):
         """Every exchange is over. A request may be sent again if it may be repeated and nothing has come since it began."""
         cdef ClientStream stream
         cdef bint unprocessed
+        self.ending = reason
+        if failure == FAILED_CLOSED and self.farewell is not None:
+            reason = f"{reason} (it had said {self.farewell})"
         for stream in list(self.streams.values()):
             unprocessed = failure == FAILED_CLOSED and stream.heard == self.heard and is_idempotent(stream.method)
             self._fail(stream, failure, unprocessed, reason, ENDED_BY_US)

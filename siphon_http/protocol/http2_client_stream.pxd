@@ -81,6 +81,7 @@ cdef class Http2ClientFlow(ClientProtocol):
     cdef bint full                      # the transport takes no more
     cdef bint room_moved                # the owner has to be told that `room()` has changed
     cdef unsigned long heard            # how often something was received
+    cdef str farewell                   # the error that the peer's GOAWAY has named, with what it said to it; or None
     cdef FloodMeter meter               # what the peer did that costs us more than itself
     cdef double reads                   # the meter's time: some for each read, whatever a clock says
 

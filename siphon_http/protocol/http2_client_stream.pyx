@@ -161,6 +161,16 @@ cdef class Http2ClientFlow(ClientProtocol):
             self.room_moved = True
         return self._settle()
 
+    cdef Py_ssize_t waiting(self, long exchange) except -1:
+        """Return the bytes that wait for a window or a turn (see ClientProtocol)."""
+        stream = self.streams.get(exchange)
+        return 0 if stream is None else (<ClientStream> stream).pending
+
+    cdef long long heard_of(self, long exchange) except -1:
+        """Return how much has come for the exchange: interim answers and content (see ClientProtocol)."""
+        stream = self.streams.get(exchange)
+        return 0 if stream is None else (<ClientStream> stream).interim + (<ClientStream> stream).received
+
     cdef int room(self) noexcept:
         """How many exchanges may begin now (see ClientProtocol)."""
         cdef long long count

@@ -158,6 +158,7 @@ class _Facts:
     decoded = False
 
     def __init__(self, request: ClientRequest) -> None:
+        self.method = request.method
         self.url = _url(request)
 
     def timings(self) -> dict[str, float]:

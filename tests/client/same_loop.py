@@ -88,7 +88,7 @@ class Backend:
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
-        early = b" /early" in head
+        early = b" /early" in head or b" /slowly" in head
         body = b"" if early else await _content(head, reader)
         seen = Seen(head, body, number)
         self.requests.append(seen)
@@ -192,6 +192,30 @@ class Backend:
         await writer.drain()
         await asyncio.sleep(0.2)
         return False
+
+    async def do_slowly(self, seen: Seen, rest: str, reader: Any, writer: Any) -> bool:
+        """Reads `rest` bytes at its leisure, and answers."""
+        left = int(rest)
+        while left > 0:
+            left -= len(await reader.read(20_000))
+            await asyncio.sleep(0.001)
+        writer.write(answer_of(b"read"))
+        return False
+
+    async def do_parts(self, seen: Seen, rest: str, reader: Any, writer: Any) -> bool:
+        """Sends its head line by line, one each 30 ms."""
+        for line in (b"HTTP/1.1 200 OK", *[b"x: y"] * 7, b"content-length: 0", b""):
+            writer.write(line + b"\r\n")
+            await asyncio.sleep(0.03)
+        return True
+
+    async def do_interim(self, seen: Seen, rest: str, reader: Any, writer: Any) -> bool:
+        """Says for a while that it is at work."""
+        for _ in range(8):
+            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+            await asyncio.sleep(0.03)
+        writer.write(answer_of(b""))
+        return True
 
     async def do_deaf(self, seen: Seen, rest: str, reader: Any, writer: Any) -> bool:
         return True

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
 import warnings
+import weakref
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from siphon_http._core import request_id as request_ids
 from siphon_http._core.message import Response
 from siphon_http.errors import (
     ClientError,
@@ -400,3 +405,91 @@ async def test_closing_leaves_nothing_behind() -> None:
             await asyncio.sleep(0.001)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         assert not [task for task in others if "connect" in repr(task.get_coro())]
+
+
+@pytest.mark.parametrize("wanted", [-1, 51, "5", 2.5, 10**30, [1]])
+async def test_a_number_of_redirects_that_is_none_is_refused(wanted: Any) -> None:
+    async with running() as (backend, api):
+        with pytest.raises(ValueError, match="follow_redirects is True, False, or how many, from 0 to 50"):
+            await api.get("/to/302/x", follow_redirects=wanted)
+        assert not backend.requests
+
+
+async def test_true_follows_redirects_where_the_client_does_not() -> None:
+    async with running(follow_redirects=0) as (_, api):
+        assert (await api.get("/to/302/x")).status == 302
+        assert (await api.get("/to/302/x", follow_redirects=True)).status == 200
+
+
+async def test_fields_given_as_an_iterator_are_sent_to_where_a_redirect_leads_too() -> None:
+    async with running() as (backend, api):
+        await api.get("/to/307/x", headers=iter([("x-mine", "1")]))
+        assert [seen.headers["x-mine"] for seen in backend.requests] == ["1", "1"]
+        for wrong in ("x: y", b"x", 5):
+            with pytest.raises(TypeError, match="headers are a dict or a list of pairs"):
+                await api.get("/", headers=wrong)
+
+
+async def test_the_iterator_of_a_body_runs_in_the_context_of_its_caller_and_is_closed() -> None:
+    name: contextvars.ContextVar[int] = contextvars.ContextVar("name")
+    seen: list[tuple[int, int]] = []
+    closed: list[int] = []
+
+    async def ask(api: Any, number: int) -> None:
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    seen.append((number, name.get()))
+                    yield b"x" * 100_000
+            finally:
+                closed.append(number)
+
+        name.set(number)
+        assert (await api.post("/early", body=body())).status == 413
+
+    async with running(max_connections=1) as (_, api):
+        await asyncio.gather(*[asyncio.create_task(ask(api, number)) for number in range(4)])
+    assert {mine for mine, _ in seen} == {0, 1, 2, 3} and all(mine == other for mine, other in seen)
+    assert sorted(closed) == [0, 1, 2, 3]
+
+
+async def test_the_id_of_a_request_goes_with_a_redirect_whoever_opened_the_connection() -> None:
+    async def ask(api: Any, request_id: str) -> None:
+        request_ids.CURRENT.set(request_id)
+        await api.get(f"/to/302/{request_id}")
+
+    async with running(max_connections=1) as (backend, api):
+        await asyncio.gather(*[asyncio.create_task(ask(api, f"id{number}")) for number in range(3)])
+        told = [(seen.target.rpartition("/")[2], seen.headers["x-request-id"]) for seen in backend.requests]
+        assert len(told) == 6 and all(mine == sent for mine, sent in told)
+
+
+async def test_a_status_error_names_the_request() -> None:
+    async with running() as (backend, api):
+        answer = await api.delete("/status/503?key=secret")
+        with pytest.raises(HttpStatusError) as caught:
+            answer.raise_for_status()
+        error = caught.value
+        assert (error.method, error.url, error.phase) == ("DELETE", f"{backend.url}/status/503?...", "status")
+
+
+async def test_inline_clients_that_are_dropped_leave_nothing_behind() -> None:
+    async with running() as (backend, api):
+        clients = type(api)._clients
+
+        async def use(close: bool) -> weakref.ref[Any]:
+            inline = type(api)(base_url=backend.url, idle_timeout_ms=20)
+            assert (await inline.get("/")).status == 200
+            if close:
+                await inline.close()
+            (transport,) = clients._inline
+            return weakref.ref(transport)
+
+        for close in (True, False):
+            transport = await use(close)
+            for _ in range(200):
+                gc.collect()
+                if transport() is None:
+                    break
+                await asyncio.sleep(0.01)
+            assert transport() is None and not list(clients._inline)

@@ -283,11 +283,11 @@ async def test_a_server_that_has_died_silently_is_found_out_and_a_get_goes_elsew
     async with Backend(echo) as backend, client(backend, timeout_ms=10_000) as http:
         await http.get("/")
         backend.peers[0].is_deaf = True
-        one, other = await asyncio.gather(http.get("/a"), http.post("/b", body=b"x"), return_exceptions=True)
+        order = http.post("/b", body=b"x", timeout_ms=3500)
+        one, other = await asyncio.gather(http.get("/a"), order, return_exceptions=True)
         assert not isinstance(one, BaseException)
         assert one.body == b"/a"
-        assert isinstance(other, ReadError)  # it may have been processed
-        assert "no sign of life" in str(other)
+        assert isinstance(other, TotalTimeout)  # it may have been processed, and the answer may still come
         assert len(backend.peers) == 2
 
 

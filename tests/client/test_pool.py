@@ -209,3 +209,14 @@ async def test_a_call_that_times_out_while_it_waits_leaves_the_line() -> None:
         assert origin(api).waiting == 0
         backend.gate.set()
         await first
+
+
+async def test_who_waits_from_the_first_moment_waits_no_longer_than_pool_timeout_ms() -> None:
+    async with running(max_connections=1, pool_timeout_ms=80) as (backend, api):
+        first, second = [asyncio.create_task(api.get("/gate")) for _ in range(2)]  # neither has a connection yet
+        began = time.monotonic()
+        with pytest.raises(PoolTimeout):
+            await second
+        assert 0.05 < time.monotonic() - began < 1
+        backend.gate.set()
+        assert (await first).status == 200

@@ -148,3 +148,16 @@ async def test_no_timer_is_left_when_the_pool_is_closed() -> None:
                 break
             await asyncio.sleep(0.005)
         assert pool.deadlines.count <= 1
+
+
+async def test_parts_of_a_head_and_interim_answers_are_signs_of_life() -> None:
+    async with running(read_timeout_ms=120) as (_, api):
+        for path in ("/parts", "/interim"):
+            assert (await api.get(path)).status == 200
+
+
+async def test_a_streamed_body_that_moves_slowly_is_no_write_timeout() -> None:
+    pieces = [b"x" * 60_000] * 100
+    async with running(write_timeout_ms=100, timeout_ms=20_000) as (_, api):
+        answer = await api.post("/slowly/6000000", body=pieces, headers={"content-length": "6000000"})
+        assert answer.body == b"read"

@@ -130,6 +130,16 @@ def test_goaway_without_exchanges_closes_at_once() -> None:
     assert wire.driver.room() == 0
 
 
+def test_what_a_goaway_has_said_is_told_when_the_connection_ends_after_it() -> None:
+    wire = Wire()
+    caller = wire.begin(b"POST")
+    wire.feed(goaway(1, 11, b"too_many_pings" + bytes(100)))
+    assert not caller.failure
+    wire.driver.eof_received()
+    assert caller.failure == (CLOSED, False)
+    assert "GOAWAY ENHANCE_YOUR_CALM b'too_many_pings" in caller.reason and len(caller.reason) < 400
+
+
 def test_goaway_with_an_error_names_it() -> None:
     wire = Wire()
     caller = wire.begin()
@@ -237,6 +247,31 @@ def test_a_peer_that_does_not_answer_a_ping_is_found_out() -> None:
     assert len(pings(wire)) == 1
     assert not wire.driver.check_alive()
     assert wire.client.writes == []
+
+
+def test_a_peer_that_is_only_busy_keeps_what_it_may_have_acted_on() -> None:
+    wire = Wire()
+    order = wire.begin(b"POST")
+    assert wire.driver.check_alive() and wire.driver.check_alive()
+    look_up = wire.begin(b"GET")
+    wire.client.take()
+    assert wire.driver.check_alive(), "the order may be under way"
+    assert look_up.failure == (CLOSED, True) and look_up.reason == "the server gives no sign of life"
+    assert (wire.driver.room(), resets(wire)) == (0, [(3, 8)])
+    for _ in range(8):
+        assert wire.driver.check_alive()
+    wire.head(1).data(1, b"done", end=True)
+    assert order.ended and wire.client.is_closed
+
+
+def test_a_peer_that_stays_silent_is_given_up() -> None:
+    wire = Wire()
+    wire.begin(b"POST")
+    looks = 0
+    while wire.driver.check_alive():
+        looks += 1
+        assert looks < 20
+    assert looks == 12  # a PING after two, and ten that found nothing
 
 
 def test_a_peer_that_answers_nothing_but_pings_is_asked_less_and_less() -> None:
@@ -364,6 +399,8 @@ FLOODS: dict[str, bytes] = {
     "PING": frame(6, 0, 0, bytes(8)),
     "PING acknowledgements": frame(6, 1, 0, bytes(8)),
     "SETTINGS": frame(4, 0, 0),
+    "SETTINGS acknowledgements": frame(4, 1, 0),
+    "GOAWAY": frame(7, 0, 0, number(2**31 - 1) + number(0)),
     "PRIORITY": frame(2, 0, 1, bytes(5)),
     "WINDOW_UPDATE": frame(8, 0, 1, ONE),
     "empty DATA": frame(0, 0, 1),

@@ -44,8 +44,12 @@ async def a_server_without_http2_gets_http1(backend: View) -> None:
 @book.case
 async def prior_knowledge_of_a_server_that_has_none_is_an_error(backend: View) -> None:
     client = http.Client(base_url=backend.url(), http2_prior_knowledge=True)
-    with raises(http.ReadError, ""):
+    try:
         await client.get("/raw/garbage", timeout_ms=3000)
+    except (http.ReadError, http.ConnectError):
+        pass  # the second when it ends the connection before the request is sent
+    else:
+        raise AssertionError("no error was raised")
     await client.close()
 
 
