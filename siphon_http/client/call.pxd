@@ -57,7 +57,7 @@ cdef class Call(AwaitedAnswer):
     cdef double phase_due                  # end of its phase; 0 = none
     cdef Py_ssize_t unsent                 # bytes that waited when that was last looked at; -1 = all sent
     cdef Py_ssize_t handed                 # bytes of a streamed body that the connection was given
-    cdef Py_ssize_t moved                  # `handed` less `unsent`, of that look: it grows while the server takes something
+    cdef Py_ssize_t moved                  # `handed` less all that waits, of that look: it grows while the server takes some
     cdef long long heard                   # what had come for the exchange at the last `_watch` (see ClientProtocol)
 
     cdef int begin_on(self, ClientConnection connection) except -1

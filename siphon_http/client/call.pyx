@@ -414,7 +414,8 @@ cdef class Call(AwaitedAnswer):
             return 0
         if self.status == 0 and self.unsent >= 0:
             self.unsent = self.connection.unsent(self.exchange)
-            self.moved = self.handed - self.unsent
+            # A socket takes more only when a good part of what the system holds is gone: that moves, too.
+            self.moved = self.handed - self.unsent - (self.connection.queued() if self.unsent else 0)
             if self.unsent == 0 and self.upload is None:
                 self.unsent = -1
         self.heard = self.connection.protocol.heard_of(self.exchange)

@@ -41,6 +41,7 @@ cdef class ClientConnection(Link):
 
     cdef bint is_usable(self, double now, bint careful) except -1
     cdef Py_ssize_t unsent(self, long exchange) except -1
+    cdef Py_ssize_t queued(self) noexcept
     cdef int cork(self, object loop) except -1
     cdef int wait_for_room(self, Answer answer) except -1
     cdef int _broken(self) except -1

@@ -27,11 +27,13 @@ cdef extern from *:
     """
     #ifdef _WIN32
     static int siphon_readable(int fd, int ended) { (void) fd; (void) ended; return 0; }
+    static int siphon_queued(int fd) { (void) fd; return 0; }
     #else
     #ifndef _GNU_SOURCE
     #define _GNU_SOURCE
     #endif
     #include <poll.h>
+    #include <sys/ioctl.h>
     #ifndef POLLRDHUP
     #define POLLRDHUP 0
     #endif
@@ -42,10 +44,19 @@ cdef extern from *:
         one.revents = 0;
         return poll(&one, 1, 0) > 0;
     }
+    static int siphon_queued(int fd) {
+        int bytes = 0;
+    #if defined(__linux__) && defined(TIOCOUTQ)
+        if (ioctl(fd, TIOCOUTQ, &bytes) != 0) bytes = 0;
+    #endif
+        return bytes;
+    }
     #endif
     """
     # Whether the socket has bytes, or an end (only an end, with `ended`), that nobody has read yet.
     bint socket_stirs "siphon_readable"(int fd, bint ended) noexcept nogil
+    # Bytes that were written, and that the peer has not acknowledged; 0 where that cannot be known.
+    int socket_queue "siphon_queued"(int fd) noexcept nogil
 
 
 def unread(int fd):
@@ -252,6 +263,10 @@ cdef class ClientConnection(Link):
         if self.http1 is None:
             return self.protocol.waiting(exchange)      # the transport holds others' too
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
+
+    cdef Py_ssize_t queued(self) noexcept:
+        """Return the bytes that the system has and the peer has not acknowledged; 0 where that cannot be known."""
+        return 0 if self.fd < 0 else socket_queue(self.fd)
 
     cdef int cork(self, object loop) except -1:
         """An exchange is about to begin that others may follow in the same turn of the loop: one write for all."""
