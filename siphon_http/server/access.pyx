@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport (
     PyUnicode_1BYTE_DATA, PyUnicode_DecodeASCII, PyUnicode_DecodeLatin1, PyUnicode_GET_LENGTH, PyUnicode_KIND,
 )
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcpy
 from libc.time cimport time_t
@@ -21,7 +21,7 @@ from urllib.parse import unquote_plus
 from siphon_http._core.ascii cimport to_lower
 from siphon_http._core.clock cimport wall_millisecond
 from siphon_http._core.digits cimport write_decimal
-from siphon_http._core.message cimport Request
+from siphon_http._core.message cimport Peer, Request
 from siphon_http._core.request_id cimport is_request_id
 
 __all__ = ["AccessLog", "masked_url"]
@@ -31,11 +31,11 @@ SECRET = re.compile(r"authorization|cookie|token|secret|passw|api[-_]?key|signat
 USERINFO = re.compile(r"(://)[^/?#@\s]*@")
 
 cdef enum:
-    FLUSH_BYTES = 65536
+    FLUSH_BYTES = 131072
     NUMBER_BYTES = 24
 
 cdef enum Part:
-    PART_TEXT, PART_HEADER, PART_BYTES_IN, PART_BYTES_OUT, PART_CLIENT, PART_DURATION, PART_HOST, PART_LISTENER
+    PART_END, PART_HEADER, PART_BYTES_IN, PART_BYTES_OUT, PART_CLIENT, PART_DURATION, PART_HOST, PART_LISTENER
     PART_METHOD, PART_PROTOCOL, PART_REFERER, PART_REQUEST_ID, PART_ROUTE, PART_SCHEME, PART_STATUS, PART_TARGET
     PART_TIME, PART_USER_AGENT
 
@@ -46,9 +46,94 @@ PARTS = {
     "status": PART_STATUS, "target": PART_TARGET, "time": PART_TIME, "user_agent": PART_USER_AGENT,
 }
 
-cdef bytes HEX = b"0123456789abcdef"
-cdef bytes PLAIN_BYTES = bytes([0x20 <= c < 0x7f and c != 0x22 and c != 0x5c for c in range(256)])
-cdef const char* PLAIN = PLAIN_BYTES    # 1 for bytes that are written as they are
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    #define SIPHON_ONES 0x0101010101010101ULL
+
+    /* Is one of eight bytes a control, DEL, beyond ASCII, a quote or a backslash? */
+    static inline int siphon_is_odd(uint64_t w) {
+        uint64_t quote = w ^ 0x22 * SIPHON_ONES, slash = w ^ 0x5c * SIPHON_ONES;
+        return ((w | (w + SIPHON_ONES) | ((w - 0x20 * SIPHON_ONES) & ~w) | ((quote - SIPHON_ONES) & ~quote)
+                 | ((slash - SIPHON_ONES) & ~slash)) & 0x80 * SIPHON_ONES) != 0;
+    }
+    static char* siphon_escape_slowly(char* p, const unsigned char* s, Py_ssize_t n, int json) {
+        static const char hex[] = "0123456789abcdef";
+        for (; n > 0; n--, s++) {
+            unsigned char c = *s;
+            if (c >= 0x20 && c < 0x7f && c != 0x22 && c != 0x5c) { *p++ = (char) c; continue; }
+            *p++ = 0x5c;
+            if (json) { *p++ = 'u'; *p++ = '0'; *p++ = '0'; } else *p++ = 'x';
+            *p++ = hex[c >> 4];
+            *p++ = hex[c & 15];
+        }
+        return p;
+    }
+    /* Copies `n` bytes, odd ones escaped: eight at a time, the last eight once more where that ends with the text. */
+    static inline char* siphon_escape(char* p, const char* text, Py_ssize_t n, int json) {
+        const unsigned char* s = (const unsigned char*) text;
+        uint64_t w;
+        uint32_t first, last;
+        Py_ssize_t i = 0;
+        if (n >= 8) {
+            for (; i + 8 <= n; i += 8) {
+                memcpy(&w, s + i, 8);
+                if (siphon_is_odd(w)) return siphon_escape_slowly(p + i, s + i, n - i, json);
+                memcpy(p + i, &w, 8);
+            }
+            if (i == n) return p + n;
+            memcpy(&w, s + n - 8, 8);
+            if (!siphon_is_odd(w)) { memcpy(p + n - 8, &w, 8); return p + n; }
+        } else if (n >= 4) {
+            memcpy(&first, s, 4);
+            memcpy(&last, s + n - 4, 4);
+            if (!siphon_is_odd((uint64_t) first << 32 | last)) {
+                memcpy(p, &first, 4);
+                memcpy(p + n - 4, &last, 4);
+                return p + n;
+            }
+        }
+        return siphon_escape_slowly(p + i, s + i, n - i, json);
+    }
+    /* Copies `n` bytes in steps of 16: both sides have room for the last step. */
+    static inline char* siphon_paste(char* p, const char* s, Py_ssize_t n) {
+        Py_ssize_t i;
+        for (i = 0; i < n; i += 16) memcpy(p + i, s + i, 16);
+        return p + n;
+    }
+    /* Might `masked_url` change a URL? It has an "@", or a key of its query one of the words of SECRET, or an escape. */
+    static int siphon_may_hide(const char* s, Py_ssize_t n) {
+        static const char* const words[] = {"authorization", "api", "cookie", "token", "secret", "signature", "passw"};
+        const char* end = s + n;
+        int key = 1, i, k;
+        if (memchr(s, '@', n)) return 1;
+        s = (const char*) memchr(s, '?', n);
+        if (!s) return 0;
+        for (s++; s < end; s++) {
+            if (*s == '&' || *s == ';') key = 1;
+            else if (*s == '=') key = 0;
+            else if (key && *s == '%') return 1;
+            else if (key && strchr("acstpACSTP", *s)) {     /* a NUL is found, too: then no word fits */
+                for (i = 0; i < 7; i++) {
+                    for (k = 0; words[i][k] && s + k < end && (s[k] | 0x20) == words[i][k]; k++) ;
+                    if (!words[i][k]) return 1;
+                }
+            }
+        }
+        return 0;
+    }
+    static inline char* siphon_three_digits(char* p, int n) {
+        p[0] = (char) ('0' + n / 100);
+        p[1] = (char) ('0' + n / 10 % 10);
+        p[2] = (char) ('0' + n % 10);
+        return p + 3;
+    }
+    """
+    char* escape "siphon_escape"(char* p, const char* text, Py_ssize_t n, bint json) noexcept nogil
+    char* paste "siphon_paste"(char* p, const char* s, Py_ssize_t n) noexcept nogil
+    bint may_hide "siphon_may_hide"(const char* s, Py_ssize_t n) noexcept nogil
+    char* three_digits "siphon_three_digits"(char* p, int n) noexcept nogil
 
 
 cdef inline bint _is_name(const char* sent, const char* name, Py_ssize_t size) noexcept:
@@ -60,6 +145,11 @@ cdef inline bint _is_name(const char* sent, const char* name, Py_ssize_t size) n
     return True
 
 
+cdef inline char* room(AccessLog log, char* p, Py_ssize_t more) except NULL:
+    """Return where to write `more` bytes that follow those before `p`; STEP more than these may be overwritten."""
+    return p if log.end - p >= more else log._grow(p, more)
+
+
 @cython.final
 cdef class AccessLog:
     """The access log of one listener on one loop.
@@ -68,8 +158,11 @@ cdef class AccessLog:
     address. emit: callable(str), takes whole lines. call_later: of the loop. Belongs to the loop's thread.
     """
 
+    def __cinit__(self):
+        self._grow(NULL, 0)
+
     def __init__(self, parts, *, bint json, bint combined, str listener, emit, call_later):
-        self.texts = [text.encode("ascii") for _, text in parts]
+        self.names = []
         self._lay_out(parts)
         self.json = json
         self.combined = combined
@@ -82,49 +175,68 @@ cdef class AccessLog:
         free(self.data)
 
     cdef int _lay_out(self, parts) except -1:
-        """Make the pieces of a line, and note which header fields it has: one pass over a head finds them all."""
+        """Make the pieces of a line: a value each, with the text before it; and note which header fields it has."""
         cdef Piece* piece
-        names = {PART_HOST: b"host", PART_REFERER: b"referer", PART_USER_AGENT: b"user-agent",
-                 PART_REQUEST_ID: b"x-request-id"}
-        self.wanted = []
-        for (kind, text), encoded in zip(parts, self.texts, strict=True):
+        cdef bytes encoded, name
+        fields = {PART_HOST: b"host", PART_REFERER: b"referer", PART_USER_AGENT: b"user-agent",
+                  PART_REQUEST_ID: b"x-request-id"}
+        self.texts = []
+        text = ""
+        for kind, word in [*parts, ("text", "\n"), ("end", "")]:
+            if kind == "text":
+                text += word
+                continue
             if self.count == MOST_PIECES:
-                raise ValueError(f"a line has at most {MOST_PIECES} parts")
+                raise ValueError(f"a line has at most {MOST_PIECES} values")
             piece = &self.pieces[self.count]
             self.count += 1
-            piece.kind = PART_TEXT if kind == "text" else PART_HEADER if kind == "header" else PARTS[text]
+            encoded = text.encode("ascii")
+            piece.size = len(encoded)
+            encoded += bytes(STEP)      # see siphon_paste
+            self.texts.append(encoded)
             piece.text = PyBytes_AS_STRING(encoded)
-            piece.size = PyBytes_GET_SIZE(encoded)
-            name = encoded if piece.kind == PART_HEADER else names.get(piece.kind)
+            text = ""
+            piece.kind = PART_END if kind == "end" else PART_HEADER if kind == "header" else PARTS[word]
+            name = word.encode("ascii") if kind == "header" else fields.get(piece.kind)
             if name is not None:
-                if name not in self.wanted:
-                    self.wanted.append(name)
-                piece.place = self.wanted.index(name)
-        if len(self.wanted) > MOST_FIELDS:
-            raise ValueError(f"a line has at most {MOST_FIELDS} header fields")
+                piece.place = self._want(name)
         return 0
 
-    cdef int note(self, Request request, str client, int status, int64_t nanoseconds) except -1:
+    cdef int _want(self, bytes name) except -1:
+        """Return the place of a header field among the wanted ones. Each is found in one pass over a head."""
+        cdef int i
+        for i in range(self.wanted):
+            if self.names[i] == name:
+                return i
+        if self.wanted == MOST_FIELDS:
+            raise ValueError(f"a line has at most {MOST_FIELDS} header fields")
+        self.names.append(name)
+        self.fields[self.wanted].name = PyBytes_AS_STRING(name)
+        self.fields[self.wanted].name_size = PyBytes_GET_SIZE(name)
+        self.wanted += 1
+        return self.wanted - 1
+
+    cdef int note(self, Request request, Peer peer, int status, int64_t nanoseconds) except -1:
         """Add the line of an exchange that is over.
 
-        request: None when it was refused before there was one. status: of the answer; 0 when the client left before it.
+        request: None when it was refused before there was one. peer: who is at the other end. status: of the answer; 0
+        when the client left before it.
         """
-        cdef Py_ssize_t i
-        cdef Py_ssize_t begin = self.size
-        cdef Piece* piece
-        if request is not None and self.wanted:
-            self._find(request)
-        try:
-            for i in range(self.count):
-                piece = &self.pieces[i]
-                if piece.kind == PART_TEXT:
-                    self._add(piece.text, piece.size)
-                else:
-                    self._value(piece.kind, piece.place, request, client, status or 499, nanoseconds)
-            self._add(b"\n", 1)
-        except BaseException:
-            self.size = begin
-            raise
+        cdef char* p = self.data + self.size
+        cdef Piece* piece = self.pieces
+        cdef str client = peer.client
+        if request is not None:
+            if self.wanted:
+                self._find(request)
+            if request.forwarded_client is not None:
+                client = request.forwarded_client
+        while True:
+            p = paste(room(self, p, piece.size), piece.text, piece.size)
+            if piece.kind == PART_END:
+                break
+            p = self._value(p, piece.kind, piece.place, request, client, status or 499, nanoseconds)
+            piece += 1
+        self.size = p - self.data       # not before: a line that fails leaves nothing
         if self.size >= FLUSH_BYTES:
             self.flush()
         elif self.timer is None:
@@ -149,201 +261,161 @@ cdef class AccessLog:
         cdef const char* end = PyBytes_AS_STRING(request.head) + request.fields_end
         cdef const char* stop
         cdef const char* colon
-        cdef Py_ssize_t size, i
-        cdef bytes name
-        for i in range(len(self.wanted)):
-            self.values[i] = NULL
+        cdef Field* field
+        cdef int i
+        for i in range(self.wanted):
+            self.fields[i].value = NULL
         while at < end:
             stop = <const char*> memchr(at, c"\n", end - at)
             if stop == NULL:
                 stop = end
             colon = <const char*> memchr(at, c":", stop - at)
             if colon != NULL:
-                size = colon - at
-                for i in range(len(self.wanted)):
-                    name = <bytes> self.wanted[i]
-                    if PyBytes_GET_SIZE(name) == size and self.values[i] == NULL \
-                            and _is_name(at, PyBytes_AS_STRING(name), size):
-                        self._note_value(i, colon + 1, stop)
+                for i in range(self.wanted):
+                    field = &self.fields[i]
+                    if field.name_size == colon - at and field.value == NULL and _is_name(at, field.name, field.name_size):
+                        self._note_value(field, colon + 1, stop)
                         break
             at = stop + 1
         return 0
 
-    cdef int _note_value(self, Py_ssize_t i, const char* start, const char* end) except -1:
+    cdef int _note_value(self, Field* field, const char* start, const char* end) noexcept:
         """Note a field's value without the white space around it."""
         while start < end and (start[0] == c" " or start[0] == c"\t"):
             start += 1
         while end > start and (end[-1] == c" " or end[-1] == c"\t" or end[-1] == c"\r"):
             end -= 1
-        self.values[i] = start
-        self.sizes[i] = end - start
+        field.value = start
+        field.size = end - start
         return 0
 
-    cdef int _field(self, int place) except -1:
-        """Add the value of a wanted field."""
-        if self.values[place] == NULL or self.sizes[place] == 0:
-            return self._text(None)
-        return self._escaped(self.values[place], self.sizes[place])
-
-    cdef int _id(self, Request request, int place) except -1:
-        """Add the id that the request has: made or kept before, or one of the client's that can be kept."""
-        if request.traced or request._id is not None or self.values[place] != NULL and self.sizes[place] <= 128 \
-                and is_request_id(PyUnicode_DecodeLatin1(self.values[place], self.sizes[place], NULL)):
-            return self._text(request.request_id)
-        return self._text(None)
-
-    cdef int _value(self, int kind, int place, Request request, str client, int status, int64_t took) except -1:
+    cdef char* _value(self, char* p, int kind, int place, Request request, str client, int status,
+                      int64_t took) except NULL:
+        """Write one value at `p`; return where it ends."""
         if kind == PART_STATUS:
-            return self._number(status)
-        if kind == PART_DURATION:
-            return self._milliseconds(took)
-        if kind == PART_CLIENT:
-            return self._text(client)
-        if kind == PART_TIME:
-            return self._time()
-        if kind == PART_LISTENER:
-            return self._escaped(PyBytes_AS_STRING(self.listener), PyBytes_GET_SIZE(self.listener))
-        if kind == PART_BYTES_OUT:
-            return self._number(0 if request is None else request.sent)
-        if kind == PART_BYTES_IN:
+            p = room(self, p, NUMBER_BYTES)
+            return three_digits(p, status) if 100 <= status <= 999 else p + write_decimal(status, p)
+        elif kind == PART_DURATION:
+            return self._milliseconds(p, took)
+        elif kind == PART_CLIENT:
+            return self._text(p, client)
+        elif kind == PART_TIME:
+            return self._time(p)
+        elif kind == PART_LISTENER:
+            return self._escaped(p, PyBytes_AS_STRING(self.listener), PyBytes_GET_SIZE(self.listener))
+        elif kind == PART_BYTES_OUT:
+            return self._number(p, 0 if request is None else request.sent)
+        elif kind == PART_BYTES_IN:
             if request is None:
-                return self._number(0)
-            return self._number(request.received or (
+                return self._number(p, 0)
+            return self._number(p, request.received or (
                 0 if request.content is None else PyBytes_GET_SIZE(request.content)))
-        if request is None:
-            return self._text(None)
-        return self._of_request(kind, place, request)
+        else:
+            return self._nothing(p) if request is None else self._of_request(p, kind, place, request)
 
-    cdef int _of_request(self, int kind, int place, Request request) except -1:
+    cdef char* _of_request(self, char* p, int kind, int place, Request request) except NULL:
+        """Write a value that only a request has."""
         cdef const char* head = PyBytes_AS_STRING(request.head)
+        cdef Field* field = &self.fields[place]
         if kind == PART_METHOD:
-            return self._text(request.method)
-        if kind == PART_TARGET:
-            return self._url(head + request.target, request.target_end - request.target)
-        if kind == PART_PROTOCOL:
-            if request.version == 11:
-                return self._add(b"HTTP/1.1", 8)
-            return self._add(b"HTTP/1.0" if request.version == 10 else b"HTTP/2.0", 8)
-        if kind == PART_ROUTE:
-            return self._text(None if request.entry is None else request.entry.pattern)
-        if kind == PART_REQUEST_ID:
-            return self._id(request, place)
-        if kind == PART_REFERER and self.values[place] != NULL:
-            return self._url(self.values[place], self.sizes[place])
-        if kind == PART_SCHEME:
-            return self._text(request.peer.scheme)
-        if kind == PART_HOST and request.authority < request.authority_end:
-            return self._escaped(head + request.authority, request.authority_end - request.authority)
-        return self._field(place)
+            return self._text(p, request.method)
+        elif kind == PART_TARGET:
+            return self._url(p, head + request.target, request.target_end - request.target)
+        elif kind == PART_PROTOCOL:
+            p = room(self, p, 8)
+            memcpy(p, b"HTTP/1.1" if request.version == 11 else b"HTTP/1.0" if request.version == 10 else b"HTTP/2.0", 8)
+            return p + 8
+        elif kind == PART_ROUTE:
+            return self._nothing(p) if request.counts is None else self._text(p, request.counts.route)
+        elif kind == PART_REQUEST_ID:
+            return self._id(p, request, place)
+        elif kind == PART_SCHEME:
+            return self._text(p, request.peer.scheme)
+        else:
+            if kind == PART_HOST and request.authority < request.authority_end:
+                return self._escaped(p, head + request.authority, request.authority_end - request.authority)
+            if field.value == NULL:
+                return self._nothing(p)
+            if kind == PART_REFERER:
+                return self._url(p, field.value, field.size)
+            return self._escaped(p, field.value, field.size)
 
-    cdef int _text(self, object value) except -1:
-        """Add a str, or what stands for nothing."""
+    cdef char* _id(self, char* p, Request request, int place) except NULL:
+        """Write the id that the request has: made or kept before, or one of the client's that can be kept."""
+        cdef Field* sent = &self.fields[place]
+        if request.traced or request._id is not None or sent.value != NULL and sent.size <= 128 \
+                and is_request_id(PyUnicode_DecodeLatin1(sent.value, sent.size, NULL)):
+            return self._text(p, request.request_id)
+        return self._nothing(p)
+
+    cdef char* _nothing(self, char* p) except NULL:
+        """Write what stands for nothing."""
+        if not self.json:
+            p = room(self, p, 1)
+            p[0] = c"-"
+            p += 1
+        return p
+
+    cdef char* _text(self, char* p, str value) except NULL:
+        """Write a str."""
         cdef bytes data
-        cdef Py_ssize_t size
-        if value is None or PyUnicode_GET_LENGTH(value) == 0:
-            return 0 if self.json else self._add(b"-", 1)
         if PyUnicode_KIND(value) == 1:
-            size = PyUnicode_GET_LENGTH(value)
-            return self._escaped(<const char*> PyUnicode_1BYTE_DATA(value), size)
-        data = (<str> value).encode("latin-1", "backslashreplace")
-        return self._escaped(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            return self._escaped(p, <const char*> PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value))
+        data = value.encode("latin-1", "backslashreplace")
+        return self._escaped(p, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
-    cdef int _url(self, const char* text, Py_ssize_t size) except -1:
-        """Add a target or URL, with the values of secrets masked."""
+    cdef char* _url(self, char* p, const char* text, Py_ssize_t size) except NULL:
+        """Write a target or URL, with the values of secrets masked."""
         cdef bytes masked
-        if size == 0:
-            return self._text(None)
-        if memchr(text, c"?", size) == NULL and memchr(text, c"@", size) == NULL:
-            return self._escaped(text, size)
+        if not may_hide(text, size):
+            return self._escaped(p, text, size)
         masked = masked_url((<bytes> text[:size]).decode("latin-1")).encode("latin-1")
-        return self._escaped(PyBytes_AS_STRING(masked), PyBytes_GET_SIZE(masked))
+        return self._escaped(p, PyBytes_AS_STRING(masked), PyBytes_GET_SIZE(masked))
 
-    cdef int _time(self) except -1:
+    cdef char* _escaped(self, char* p, const char* text, Py_ssize_t size) except NULL:
+        r"""Write bytes of a peer: quotes, backslashes, controls and what is not ASCII as \xHH, in JSON as \u00HH."""
+        if size == 0:
+            return self._nothing(p)
+        return escape(room(self, p, 6 * size), text, size, self.json)
+
+    cdef char* _time(self, char* p) except NULL:
         cdef int64_t now = wall_millisecond()
-        cdef time_t second = <time_t> (now // 1000)
-        cdef int rest = <int> (now - 1000 * second)
-        cdef char* p
+        cdef time_t second = <time_t> (<uint64_t> now // 1000)
         if second != self.second:
             form = "%d/%b/%Y:%H:%M:%S +0000" if self.combined else "%Y-%m-%dT%H:%M:%S."
-            self.stamp = strftime(form, gmtime(second)).encode("ascii")
+            self.stamp = strftime(form, gmtime(second)).encode("ascii") + bytes(STEP)
+            self.stamp_size = PyBytes_GET_SIZE(self.stamp) - STEP
             self.second = second
-        self._add(PyBytes_AS_STRING(self.stamp), PyBytes_GET_SIZE(self.stamp))
+        p = paste(room(self, p, self.stamp_size + 4), PyBytes_AS_STRING(self.stamp), self.stamp_size)
         if not self.combined:
-            self._room(4)
-            p = self.data + self.size
-            p[0] = <char> (c"0" + rest // 100)
-            p[1] = <char> (c"0" + rest // 10 % 10)
-            p[2] = <char> (c"0" + rest % 10)
-            p[3] = c"Z"
-            self.size += 4
-        return 0
+            p = three_digits(p, <int> (now - 1000 * <int64_t> second))
+            p[0] = c"Z"
+            p += 1
+        return p
 
-    cdef int _number(self, int64_t value) except -1:
-        self._room(NUMBER_BYTES)
-        self.size += write_decimal(value, self.data + self.size)
-        return 0
+    cdef char* _number(self, char* p, int64_t value) except NULL:
+        p = room(self, p, NUMBER_BYTES)
+        return p + write_decimal(value, p)
 
-    cdef int _milliseconds(self, int64_t nanoseconds) except -1:
-        cdef int64_t microseconds = max(nanoseconds, 0) // 1000
-        cdef int rest = <int> (microseconds % 1000)
-        cdef char* p
-        self._number(microseconds // 1000)
-        self._room(4)
-        p = self.data + self.size
+    cdef char* _milliseconds(self, char* p, int64_t nanoseconds) except NULL:
+        cdef uint64_t microseconds = <uint64_t> max(nanoseconds, 0) // 1000
+        p = self._number(p, <int64_t> (microseconds // 1000))
+        p = room(self, p, 4)
         p[0] = c"."
-        p[1] = <char> (c"0" + rest // 100)
-        p[2] = <char> (c"0" + rest // 10 % 10)
-        p[3] = <char> (c"0" + rest % 10)
-        self.size += 4
-        return 0
+        return three_digits(p + 1, <int> (microseconds % 1000))
 
     # ---- the buffer
 
-    cdef int _room(self, Py_ssize_t more) except -1:
-        cdef Py_ssize_t wanted = self.size + more
-        cdef char* data
-        if wanted <= self.capacity:
-            return 0
-        wanted = max(2 * wanted, 16384)
-        data = <char*> realloc(self.data, wanted)
+    cdef char* _grow(self, char* p, Py_ssize_t more) except NULL:
+        """Make room for `more` bytes behind those before `p`."""
+        cdef Py_ssize_t used = p - self.data
+        cdef Py_ssize_t capacity = max(2 * (used + more + STEP), 16384)
+        cdef char* data = <char*> realloc(self.data, capacity)
         if data == NULL:
             raise MemoryError
         self.data = data
-        self.capacity = wanted
-        return 0
-
-    cdef int _add(self, const char* text, Py_ssize_t size) except -1:
-        self._room(size)
-        memcpy(self.data + self.size, text, size)
-        self.size += size
-        return 0
-
-    cdef int _escaped(self, const char* text, Py_ssize_t size) except -1:
-        r"""Add bytes of a peer: quotes, backslashes, controls and what is not ASCII as \xHH, in JSON as \u00HH."""
-        cdef Py_ssize_t i
-        cdef unsigned char c
-        cdef char* p
-        self._room(6 * size)
-        p = self.data + self.size
-        for i in range(size):
-            c = <unsigned char> text[i]
-            if PLAIN[c]:
-                p[0] = <char> c
-                p += 1
-                continue
-            p[0] = c"\\"
-            if self.json:
-                p[1] = c"u"
-                p[2] = p[3] = c"0"
-                p += 4
-            else:
-                p[1] = c"x"
-                p += 2
-            p[0] = HEX[c >> 4]
-            p[1] = HEX[c & 15]
-            p += 2
-        self.size = p - self.data
-        return 0
+        self.end = data + capacity - STEP
+        return data + used
 
 
 def masked_url(str url):

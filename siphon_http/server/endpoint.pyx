@@ -181,7 +181,7 @@ cdef class Endpoint:
             counts = self.traffic.unmatched
         counts.ended(request.status, took)
         if self.access is not None:
-            self.access.note(request, request.client, request.status, took)
+            self.access.note(request, request.peer, request.status, took)
         if took > self.slow_nanoseconds > 0:
             self._slow(request, took)
         return 0
@@ -273,7 +273,7 @@ cdef class AcceptedConnection(Sink):
         self.endpoint.refused_count += 1
         self.traffic.refuse(status)
         if request is None and self.endpoint.access is not None:
-            self.endpoint.access.note(None, self.peer.client, status, 0)
+            self.endpoint.access.note(None, self.peer, status, 0)
         return 0
 
     cdef int write(self, bytes data) except -1:

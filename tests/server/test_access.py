@@ -199,6 +199,54 @@ def test_secrets_in_urls_are_masked(url, shown):
     assert masked_url(url) == shown
 
 
+QUERIES = [
+    f"{key}={value}{sign}{other}=2"
+    for key in ("a", "x-api-key", "API_KEY", "apikey", "apis", "Authorization", "s", "pass", "passwd", "top%73ecret",
+                "_Signature", "cookies", "to", "mytoken", "s=token", "%zz")
+    for value in ("", "token", "%20", "?secret", "1;2")
+    for sign in "&;"
+    for other in ("secret", "b")
+]  # fmt: skip
+
+
+def test_every_way_to_write_a_secret_is_masked_in_the_line(lines):
+    made = site(own("{target}"))
+    targets = [f"/none?{query}" for query in QUERIES]
+    targets += ["/none?", "/none?token", "/to@ken?a=1", "/token=1", "/none?a=b@c", "/none?TOKEN=1"]
+
+    async def scenario() -> None:
+        line = await made.line()
+        for target in targets:
+            await line.ask("GET", target)
+
+    made.play(scenario)
+    assert lines.lines == [masked_url(target) for target in targets]
+
+
+TEXTS = ["x" * n for n in range(1, 40)]
+TEXTS += [
+    f"{'y' * before}{odd}{'z' * after}" for odd in '"\\' for before in (0, 3, 7, 8, 15) for after in (0, 1, 4, 8, 9)
+]
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_text_of_any_length_is_copied_and_escaped_where_it_must_be(lines, style):
+    parts = (("text", '{"a":"'), ("field", "user_agent"), ("text", '"}'))
+    made = site(AccessFormat(style, parts, "own"))
+
+    async def scenario() -> None:
+        line = await made.line()
+        for text in [*TEXTS, "\xe4\xf6 \xff"]:
+            await line.ask("GET", "/orders/7", **{"user-agent": text})
+
+    made.play(scenario)
+    if style == "json":
+        assert [json.loads(line)["a"] for line in lines.lines] == [*TEXTS, "\xe4\xf6 \xff".encode().decode("latin-1")]
+    else:
+        escaped = [text.replace("\\", r"\x5c").replace('"', r"\x22") for text in TEXTS]
+        assert lines.lines == [f'{{"a":"{text}"}}' for text in [*escaped, r"\xc3\xa4\xc3\xb6 \xc3\xbf"]]
+
+
 def test_what_is_left_is_said_when_the_listener_ends(lines):
     made = site(own("{target} {client}"))
 
@@ -211,13 +259,13 @@ def test_what_is_left_is_said_when_the_listener_ends(lines):
 
 
 def test_a_large_batch_leaves_at_once(lines):
-    made = site(own("x" * 30_000 + "{status}"))
+    made = site(own("x" * 60_000 + "{status}"))
 
     async def scenario() -> None:
         line = await made.line()
         for _ in range(3):
             await line.ask("GET", "/orders/7")
-        assert [len(record.getMessage()) for record in lines.records] == [3 * 30_004]
+        assert [len(record.getMessage()) for record in lines.records] == [3 * 60_004]
 
     made.play(scenario)
 
