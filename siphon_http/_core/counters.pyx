@@ -162,12 +162,15 @@ cdef class Counters:
             return 0
         if memcmp(self._base, MAGIC, 8) != 0 or head[AT_SIZE] > <uint64_t> self._size:
             raise ValueError("the buffer holds something that is no ledger of this version")
+        if head[AT_USED] > head[AT_SIZE] or head[AT_USED] < LEDGER_HEAD or head[AT_USED] & 7:
+            raise ValueError("the ledger is damaged")
         head[AT_DROPPED] = 0
         while at + RECORD_HEAD <= <Py_ssize_t> head[AT_USED]:
             size = (<uint32_t*> (self._base + at))[0]
             numbers = <uint16_t*> (self._base + at)
             first = at + size - 8 * <Py_ssize_t> numbers[3]
-            if size & 7 or at + size > <Py_ssize_t> head[AT_USED] or first < at + RECORD_HEAD + numbers[4] + numbers[5]:
+            if size & 7 or at + size > <Py_ssize_t> head[AT_USED] or numbers[3] == 0 \
+                    or first < at + RECORD_HEAD + numbers[4] + numbers[5]:
                 raise ValueError("the ledger is damaged")
             name = (<bytes> self._base[at + 16:at + 16 + numbers[4]]).decode("utf-8")
             labels = (<bytes> self._base[at + 16 + numbers[4]:at + 16 + numbers[4] + numbers[5]]).decode("utf-8")

@@ -91,7 +91,7 @@ def _records(ledger: memoryview, used: int) -> Iterator[Series]:
     while at + _RECORD.size <= used:
         size, kind, unit, cells, *lengths = _RECORD.unpack_from(ledger, at)
         first = at + size - 8 * cells
-        if size < _RECORD.size or at + size > used or first < at + _RECORD.size + sum(lengths):
+        if size < _RECORD.size or at + size > used or not cells or first < at + _RECORD.size + sum(lengths):
             return
         texts, place = [], at + _RECORD.size
         for length in lengths:

@@ -1,4 +1,5 @@
 import gc
+import sys
 
 import pytest
 
@@ -81,6 +82,29 @@ def test_a_damaged_ledger_is_never_read_beyond_its_end(at):
         Counters(memory)
     except ValueError:
         pass
+
+
+@pytest.mark.parametrize("used", [0, 56, 65, LEDGER_BYTES + 8, 1 << 62])
+def test_a_ledger_that_is_used_to_beyond_its_end_is_refused(used):
+    memory = bytearray(LEDGER_BYTES)
+    Counters(memory).gauge("a", "A.")
+    memory[16:24] = used.to_bytes(8, sys.byteorder)
+    with pytest.raises(ValueError, match="damaged"):
+        Counters(memory)
+
+
+def test_a_gauge_without_a_cell_is_not_set_behind_the_end():
+    memory = bytearray(1024 + 64)
+    with memoryview(memory)[:1024] as ledger:
+        Counters(ledger)
+        memory[16:24] = (1024).to_bytes(8, sys.byteorder)
+        memory[64:72] = (1024 - 64).to_bytes(4, sys.byteorder) + bytes((2, 0, 0, 0))
+        memory[1024:] = b"x" * 64
+        with pytest.raises(ValueError, match="damaged"):
+            Counters(ledger)
+    assert memory[1024:] == b"x" * 64
+    found = [one.name for one in series_of(memoryview(bytes(memory).ljust(LEDGER_BYTES, b"\0")))]
+    assert found == ["siphon_metrics_dropped_total"], "the host reads no series without a number"
 
 
 def test_a_cell_keeps_its_memory_alive():
