@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
+from siphon_http._core.url import parse_url
 from siphon_http.errors import ReadError
 
 __all__ = ["NextRequest", "next_request", "origin_of"]
@@ -100,7 +101,14 @@ def _resolved(location: str, method: str, url: str) -> str:
     if not host or "%" in host or port == 0:
         raise ReadError(f"redirect to {_shown(location)}, which is no URL", method=method, url=url)
     place = f"[{host}]" if ":" in host else host  # userinfo would be credentials that the peer chose
-    return urlunsplit((parts.scheme, place if port is None else f"{place}:{port}", parts.path or "/", parts.query, ""))
+    target = urlunsplit(
+        (parts.scheme, place if port is None else f"{place}:{port}", parts.path or "/", parts.query, "")
+    )
+    try:
+        parse_url(target)  # which reads it again to connect, and must find the same host
+    except ValueError as error:
+        raise ReadError(f"redirect to {_shown(location)}, which is no URL", method=method, url=url) from error
+    return target
 
 
 def _is_credential(name: str) -> bool:

@@ -153,6 +153,8 @@ def test_targets_are_made_fit_to_send(location: str, expected: str) -> None:
         "https://[::1/",
         "https://b ad.example/",
         "https://\xfc.example/",
+        "http://[::1%2@x]281/",  # without what stands before "@" its host cannot be read again
+        "//b.(1)",
     ],
 )
 def test_what_is_no_url_is_an_error(location: str) -> None:
