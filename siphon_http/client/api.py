@@ -61,8 +61,8 @@ class Clients:
         if config is None:
             raise ClientError(self._unknown(name))
         transport = self._named.get(name)
-        if transport is None:
-            transport = self._named[name] = self._factory(name, config)
+        if transport is None:  # two threads may be here at once: both get the first one
+            transport = self._named.setdefault(name, self._factory(name, config))
         return config, transport
 
     def inline(self, config: ClientConfig) -> Transport:

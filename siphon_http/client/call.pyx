@@ -28,7 +28,7 @@ from siphon_http.client.awaited cimport (
 )
 from siphon_http.client.carrier cimport Carrier
 from siphon_http.client.connection cimport ClientConnection, ConnectionOwner
-from siphon_http.client.outgoing cimport Outgoing
+from siphon_http.client.outgoing cimport Outgoing, whole_url
 from siphon_http.client.request cimport FOLLOWED, ClientRequest, redirected_request
 from siphon_http.protocol.answer cimport FAILED_CLOSED, FAILED_REFUSED, LENGTH_WHOLE, Answer
 
@@ -489,4 +489,4 @@ cdef class Call(AwaitedAnswer):
     @property
     def url(self):
         """URL of the request, or of the last one after redirects."""
-        return self.outgoing.url.text(self.outgoing.target)
+        return whole_url(self.outgoing)

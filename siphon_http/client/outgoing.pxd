@@ -32,3 +32,7 @@ cdef class Outgoing:
     cdef int _locate(self, ClientRequest request, Url base) except -1
     cdef int _write(self, ClientRequest request, object request_id) except -1
     cdef str shown_url(self, ClientRequest request)
+
+
+# The URL that a request went to. Raises AttributeError: it is None, or was not prepared.
+cdef str whole_url(Outgoing outgoing)

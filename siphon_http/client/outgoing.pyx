@@ -171,3 +171,10 @@ cdef class Outgoing:
     cdef str shown_url(self, ClientRequest request):
         """Return the URL for a message."""
         return shown_url(request.path if self.url is None else self.url.text(self.target or b""))
+
+
+cdef str whole_url(Outgoing outgoing):
+    """Return where a request went; see the header file."""
+    if outgoing is None or outgoing.target is None:
+        raise AttributeError("the url is the answer's: await the call first")
+    return outgoing.url.text(outgoing.target)

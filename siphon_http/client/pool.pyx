@@ -482,7 +482,7 @@ cdef class PoolTransport:
 
     def carrier(self, loop):
         """Return the pool of `loop`."""
-        cdef Pool pool = self.last_pool     # one pointer: another thread may set it meanwhile, for a loop of its own
+        cdef Pool pool = self.last_pool     # one field: other threads, with loops of their own, set it too
         if pool is not None and pool.loop is loop and not pool.is_closed:
             return pool
         pool = self.pools.get(loop)
@@ -491,7 +491,9 @@ cdef class PoolTransport:
             from siphon_http.client.retry import RetryPolicy
 
             for other in [one for one in list(self.pools) if one.is_closed()]:
-                self.pools.pop(other).forget()
+                gone = self.pools.pop(other, None)
+                if gone is not None:
+                    gone.forget()
             policy = RetryPolicy(self.settings.retries)
             pool = self.pools[loop] = Pool(
                 loop, self.settings, Connector(loop, self.settings), policy if policy.is_on else None,
