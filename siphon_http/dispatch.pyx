@@ -379,6 +379,8 @@ cdef class Completion:
     def __call__(self, task):
         cdef Dispatcher dispatcher = self.dispatcher
         cdef Request request = self.request
+        if dispatcher is None:
+            return      # a script has called it, or calls it again
         if request.running is task:
             request.running = None
         try:
@@ -416,6 +418,8 @@ cdef class ThreadCompletion:
     def __call__(self, Job job):
         cdef Dispatcher dispatcher = self.dispatcher
         cdef Request request = self.request
+        if dispatcher is None:
+            return
         if request.running is job:
             request.running = None
         dispatcher._ended(job)
@@ -479,7 +483,7 @@ cdef class _CallNext:
     cdef Request request        # what the wrap was given
     cdef Py_ssize_t at          # index of the next middleware of `entry`; past the last: the handler
 
-    def __init__(self, Dispatcher dispatcher, Entry entry, Request request, Py_ssize_t at):
+    def __cinit__(self, Dispatcher dispatcher not None, Entry entry not None, Request request not None, Py_ssize_t at):
         self.dispatcher = dispatcher
         self.entry = entry
         self.request = request

@@ -49,7 +49,7 @@ cdef class ContentStream:
         RemoteProtocolError: the rest will not come.
     """
 
-    def __cinit__(self, Exchange exchange, Request request, loop):
+    def __cinit__(self, Exchange exchange not None, Request request not None, loop):
         self.exchange = exchange
         self.request = request
         self.loop = loop
@@ -75,7 +75,7 @@ cdef class ThreadIterator:
     When the client leaves, a step may still be running: the end waits for it, on its own thread.
     """
 
-    def __cinit__(self, ThreadPool pool, iterator):
+    def __cinit__(self, ThreadPool pool not None, iterator):
         self.pool = pool
         self.iterator = iterator
         self.lock = Lock()

@@ -38,6 +38,13 @@ cdef class Peer:
         self.certificate = certificate
 
 
+cdef Peer NOBODY = Peer("")     # of a request that no server has made
+
+
+cdef inline Peer _peer_of(Request request):
+    return NOBODY if request.peer is None else request.peer
+
+
 cdef inline str _latin1(bytes source, Py_ssize_t start, Py_ssize_t end):
     return PyUnicode_DecodeLatin1(PyBytes_AS_STRING(source) + start, end - start, NULL)
 
@@ -156,17 +163,17 @@ cdef class Request:
     @property
     def client(self):
         """Address of the client, "ip:port" or "[v6]:port"; behind a trusted proxy what that proxy tells."""
-        return self.peer.client if self.forwarded_client is None else self.forwarded_client
+        return _peer_of(self).client if self.forwarded_client is None else self.forwarded_client
 
     @property
     def scheme(self):
         """Scheme of the connection: "http" or "https"."""
-        return self.peer.scheme
+        return _peer_of(self).scheme
 
     @property
     def peer_certificate(self):
         """Client certificate as ssl.SSLSocket.getpeercert() gives it, or None."""
-        return self.peer.certificate
+        return _peer_of(self).certificate
 
     @property
     def host(self):
@@ -176,12 +183,12 @@ cdef class Request:
     @property
     def url(self):
         """Whole URL of the request: scheme, host and target as sent; no path for `OPTIONS *` (RFC 9110, 7.1)."""
-        if PyBytes_AS_STRING(self.head)[self.target] == c"*":
-            return f"{self.peer.scheme}://{self.host}"
+        if self.head is not None and PyBytes_AS_STRING(self.head)[self.target] == c"*":
+            return f"{self.scheme}://{self.host}"
         if self.authority < self.authority_end or self.path == self.path_end:
             query = self.query_string
-            return f"{self.peer.scheme}://{self.host}{self.raw_path}" + (f"?{query}" if query else "")
-        return f"{self.peer.scheme}://{self.host}{_latin1(self.head, self.target, self.target_end)}"
+            return f"{self.scheme}://{self.host}{self.raw_path}" + (f"?{query}" if query else "")
+        return f"{self.scheme}://{self.host}{_latin1(self.head, self.target, self.target_end)}"
 
     @property
     def http_version(self):

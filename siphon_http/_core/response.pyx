@@ -59,6 +59,7 @@ cdef class Response:
     """
 
     def __cinit__(self):
+        self._status = 200      # of one that was never initialised too: its status line is looked up by number
         self.declared = -1
 
     def __init__(self, status=200, headers=None, body=None):

@@ -21,7 +21,7 @@ cdef class ContentReader:
         ClientError: the rest will not come.
     """
 
-    def __init__(self, Call call not None):
+    def __cinit__(self, Call call not None):
         self.call = call
 
     def __dealloc__(self):
