@@ -29,6 +29,8 @@ from siphon_http.config import load_config
 from siphon_http.errors import ConfigError, RouteConflictError, RouteError
 from siphon_http.host import config as host
 from siphon_http.testing import RecordingSink
+from tests.fuzz import client_targets as client
+from tests.fuzz import edge_targets as edge
 from tests.fuzz import test_http1_differential as http1
 from tests.oracle import router as router_oracle
 from tests.oracle import urldecode as url_oracle
@@ -181,4 +183,15 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "http2_server_pieces": http2_server_pieces,
     "http_yaml": http_yaml,
     "siphon_yaml": siphon_yaml,
+    "inline_clients": edge.inline_clients,
+    "ledgers": edge.ledgers,
+    "proxy_headers": edge.proxy_headers,
+    "forwarded_fields": edge.forwarded_fields,
+    "urls": client.urls,
+    "redirects": client.redirects,
+    "http1_client": client.http1_client,
+    "http2_client": client.http2_client,
+    "http2_client_pieces": client.http2_client_pieces,
+    "header_encoder": client.header_encoder,
+    "contents": client.contents,
 }
