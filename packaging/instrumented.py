@@ -1,7 +1,8 @@
 """Build a copy of the tree with instruments in it, and run the suite there: `make asan`, `make cover`, `make fuzz`.
 
-asan   address and undefined-behaviour sanitizers of the C compiler; the first finding ends the run
-fuzz   the fuzz targets of tests/fuzz under libFuzzer, guided by coverage of the C code, with both sanitizers (clang)
+asan   the suite under address and undefined-behaviour sanitizers of the C compiler, in every process that it starts; what
+       is left out there, and why, is in tests/conftest.py
+fuzz   the fuzz targets of tests/fuzz under libFuzzer, guided by coverage of C and Python code, with both sanitizers (clang)
 cover  line tracing of the pyx files; prints the lines that no test reached and fails below the mark in FLOOR
 
 The copy lies in build/<kind>, so that the modules that serve are never the instrumented ones.
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +69,7 @@ def forget_removed(target: Path) -> None:
 def build(place: Path, switch: str, **compiler: str) -> None:
     """Build the extension modules in place with one switch of setup.py; compiler: CC and its like."""
     subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace", f"--parallel={os.cpu_count() or 1}"],
         cwd=place,
         env={**os.environ, switch: "1", **compiler},
         check=True,
@@ -82,20 +85,55 @@ def runtime(name: str) -> str:
 
 
 def asan(place: Path, suite: Sequence[str]) -> int:
-    """Run the suite under both sanitizers."""
+    """Run the suite under both sanitizers, its parts at once, and what failed there once more alone.
+
+    A finding, in whatever process, fails the run; a test fails it that fails twice: the first time others were running, and
+    everything takes several times as long here.
+    """
     build(place, "SIPHON_HTTP_SANITIZE")
+    folder = place / "reports"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    begun = time.monotonic()
+    parts = [_suite(place, folder, f"part{i}", part) for i, part in enumerate([suite] if suite else PARTS)]
+    codes = [part.wait() for part in parts]
+    failed = [line for file in folder.glob("failed-*") for line in file.read_text().splitlines()]
+    again: list[str] = []
+    if failed:
+        (folder / "again").write_text("\n".join(dict.fromkeys(failed)))
+        codes.append(_suite(place, folder, "again", [f"@{folder / 'again'}"]).wait())
+        again = [line for file in folder.glob("failed-again") for line in file.read_text().splitlines()]
+    for log in sorted(folder.glob("*.log")):
+        print(f"---- {log.name}", *log.read_text(errors="replace").splitlines()[-60:], sep="\n")
+    findings = sorted(folder.glob("finding*"))
+    for finding in findings:
+        print(f"---- {finding.name}", finding.read_text(errors="replace")[:8000], sep="\n")
+    minutes = (time.monotonic() - begun) / 60
+    print(
+        f"{len(findings)} findings; {len(failed)} tests failed at first, {len(again)} of them alone; {minutes:.0f} minutes"
+    )
+    # 0: all passed, 1: some failed, which was looked at above; anything else: pytest did not come to its end.
+    return 1 if findings or again or any(code not in (0, 1) for code in codes) else 0
+
+
+def _suite(place: Path, folder: Path, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start one pytest under the sanitizers; what it prints, what failed and what was found goes to files of `folder`."""
     env = {
         **os.environ,
         "PYTHONPATH": str(place),
         "PYTHONMALLOC": "malloc",  # so that the sanitizer sees each object of Python for itself
         "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libubsan.so')}",
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1",
-        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:detect_stack_use_after_return=1"
+        f":log_path={folder / 'finding-address'}",
+        "UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:log_path={folder / 'finding-undefined'}",
         "SIPHON_HTTP_INSTRUMENTED": "asan",
+        "SIPHON_HTTP_FAILED": str(folder / f"failed-{name}"),
+        "SIPHON_HTTP_FUZZ": "4000",
+        "SIPHON_HTTP_FUZZ_RUNS": "100",
     }
-    return subprocess.run(
-        [sys.executable, "-X", "dev", "-m", "pytest", "-o", "timeout=300", *suite], cwd=place, env=env, check=False
-    ).returncode
+    words = [sys.executable, "-X", "dev", "-m", "pytest", "-o", "timeout=600", "-rs", *arguments]
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(words, cwd=place, env=env, stdout=log, stderr=subprocess.STDOUT)
 
 
 def cover(place: Path, suite: Sequence[str]) -> int:
@@ -133,7 +171,7 @@ def cover(place: Path, suite: Sequence[str]) -> int:
 
 
 def fuzz(place: Path, seconds: int, targets: Sequence[str]) -> int:
-    """Run each target for `seconds` from its corpus; what is found is kept in build/fuzz-found/<target>."""
+    """Run each target for `seconds`, connections for three times as long; what is found is kept in build/fuzz-found."""
     clang = next(filter(shutil.which, ("clang", "clang-19", "clang-16", "clang-15", "clang-14")), None)
     if clang is None:
         raise SystemExit("clang is missing (Debian: apt-get install clang-14 libclang-rt-14-dev)")
@@ -152,34 +190,7 @@ def fuzz(place: Path, seconds: int, targets: Sequence[str]) -> int:
         env=env,
         text=True,
     ).split()
-    failed = []
-    for target in targets or known:
-        grown = ROOT / "build" / "fuzz-corpus" / target
-        found = ROOT / "build" / "fuzz-found" / target
-        for path in (grown, found):
-            path.mkdir(parents=True, exist_ok=True)
-        words = [sys.executable, "-m", "tests.fuzz.guided", target, f"-max_total_time={seconds}", "-max_len=4096"]
-        words += [
-            "-timeout=20",
-            "-rss_limit_mb=4096",
-            "-verbosity=0",
-            "-print_final_stats=1",
-            f"-artifact_prefix={found}/",
-        ]
-        done = subprocess.run(
-            [*words, str(grown), str(place / "tests" / "fuzz" / "corpus" / target)],
-            cwd=place,
-            env=env,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        stats = dict(line.removeprefix("stat::").split(":", 1) for line in done.stderr.splitlines() if "stat::" in line)
-        runs = stats.get("number_of_executed_units", "?").strip()
-        print(f"{target}: {runs} inputs, {'no finding' if not done.returncode else 'FAILED'}", flush=True)
-        if done.returncode:
-            failed.append(target)
-            print(done.stdout[-4000:], done.stderr[-12_000:], sep="")
+    failed = [target for target in targets or known if not _fuzzed(place, env, target, seconds)]
     if failed:
         print(
             f"found by: {', '.join(failed)}; inputs are in build/fuzz-found: each becomes a file of the corpus",
@@ -188,7 +199,40 @@ def fuzz(place: Path, seconds: int, targets: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-SUITES = {
+def _fuzzed(place: Path, env: dict[str, str], target: str, seconds: int) -> bool:
+    """Run one target; say how many inputs it had, and what of the code they reached at first and in the end."""
+    grown = ROOT / "build" / "fuzz-corpus" / target
+    found = ROOT / "build" / "fuzz-found" / target
+    for path in (grown, found):
+        path.mkdir(parents=True, exist_ok=True)
+    seconds *= 3 if target.startswith(("http1_", "http2_")) else 1
+    words = [sys.executable, "-m", "tests.fuzz.guided", target, f"-max_total_time={seconds}", "-max_len=4096"]
+    words += ["-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1", f"-artifact_prefix={found}/"]
+    done = subprocess.run(
+        [*words, str(grown), str(place / "tests" / "fuzz" / "corpus" / target)],
+        cwd=place,
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    stats = dict(line.removeprefix("stat::").split(":", 1) for line in done.stderr.splitlines() if "stat::" in line)
+    runs = stats.get("number_of_executed_units", "?").strip()
+    reached = re.findall(r"^#\d+\t(?:INITED|NEW|REDUCE|pulse|DONE) +cov: (\d+) ft: (\d+)", done.stderr, re.MULTILINE)
+    growth = (
+        f"edges {reached[0][0]} -> {reached[-1][0]}, features {reached[0][1]} -> {reached[-1][1]}" if reached else ""
+    )
+    print(f"{target}: {runs} inputs, {growth}, {'FAILED' if done.returncode else 'no finding'}", flush=True)
+    if done.returncode:
+        print(done.stdout[-4000:], done.stderr[-12_000:], sep="")
+    return not done.returncode
+
+
+# At once: the black-box tests wait for a good part of their time.
+BLACK_BOX = ("tests/conformance", "tests/client", "tests/host", "tests/examples", "tests/deploy")
+PARTS = ([BLACK_BOX[0]], [*BLACK_BOX[1:]], [f"--ignore={folder}" for folder in BLACK_BOX])
+SUITES: dict[str, list[str]] = {
     "asan": [],
     # What starts processes of its own cannot be traced from here; it would only take time.
     "cover": [

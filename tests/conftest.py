@@ -1,0 +1,50 @@
+"""What is different in instrumented runs (packaging/instrumented.py): smaller budgets, and tests that cannot be judged.
+
+SIPHON_HTTP_INSTRUMENTED names the kind of run. SIPHON_HTTP_FAILED is a file that gets the tests that failed, one a line.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+KIND = os.environ.get("SIPHON_HTTP_INSTRUMENTED", "")
+FAILED = os.environ.get("SIPHON_HTTP_FAILED", "")
+EXAMPLES = 100
+"""Most examples of a hypothesis test in an instrumented run."""
+
+MEMORY = "measures memory, of which the sanitizer keeps what was freed"
+LEFT_OUT: dict[str, dict[str, str]] = {
+    "asan": {
+        "tests/conformance/test_leaks.py::test_memory_stays_flat": MEMORY,
+        "tests/conformance/test_leaks.py::test_idle_connections_are_cheap": MEMORY,
+        "tests/conformance/test_http2_memory.py": MEMORY,
+    }
+}
+"""By kind of run: files, or tests with all their parameters, and why they are left out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot be judged, and shorten what can."""
+    if not KIND:
+        return
+    reasons = LEFT_OUT.get(KIND, {})
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        for place in (name, name.partition("::")[0]):
+            if place in reasons:
+                item.add_marker(pytest.mark.skip(reason=f"{KIND}: {reasons[place]}"))
+        function = getattr(item, "obj", None)
+        budget = getattr(function, "_hypothesis_internal_use_settings", None)
+        if budget is not None and budget.max_examples > EXAMPLES:
+            function._hypothesis_internal_use_settings = hypothesis.settings(budget, max_examples=EXAMPLES)  # type: ignore[union-attr]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what failed, for a second run of it alone."""
+    if FAILED and report.failed:
+        with Path(FAILED).open("a") as file:
+            file.write(f"{report.nodeid}\n")
