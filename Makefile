@@ -26,11 +26,12 @@ lint: .stamp-test .stamp-lint  ## ruff, mypy --strict, pyright, stubtest, source
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && for file in $$(find siphon_http -name '*.pyx' | sort); do \
 	  $(VENV)/bin/cython -3 -Wextra -Werror -o "$$out/module.c" "$$file" || exit 1; done
 
-bench: .stamp-test  ## benchmarks of the core (pytest-benchmark)
-	$(PY) -m pytest benchmarks --benchmark-only --benchmark-sort=name --benchmark-columns=min,median,ops -o python_files='bench_*.py'
+bench: .stamp-test  ## times of the core's benchmarks beside those of the last run here (pytest-benchmark)
+	$(PY) -m pytest benchmarks --benchmark-only --benchmark-sort=name --benchmark-columns=min,median,ops -o python_files='bench_*.py' \
+	  --benchmark-autosave $(if $(wildcard .benchmarks/*/*.json),--benchmark-compare)
 
-counts: .stamp-test  ## instructions of the core's benchmarks against the saved ones (valgrind)
-	$(PY) benchmarks/counts.py
+counts: .stamp-test  ## instructions of the core's benchmarks against the saved ones, or AGAINST=REVISION (valgrind)
+	$(PY) benchmarks/counts.py $(if $(AGAINST),--against $(AGAINST))
 
 load: .stamp-bench  ## the whole server against nginx, granian, uvicorn, hypercorn, aiohttp and a raw uvloop loop
 	$(PY) benchmarks/load/run.py
@@ -56,7 +57,7 @@ fuzz: .stamp-test  ## fuzz targets guided by coverage, sanitizers on (clang; bui
 	@$(PY) -m pip install -q --disable-pip-version-check --group fuzz
 	$(PY) packaging/instrumented.py fuzz --seconds $(or $(SECONDS),20)
 
-cover: .stamp-test  ## lines of the Cython and Python modules that the suite reaches (in a copy: build/cover)
+cover: .stamp-test  ## lines of the Cython and Python modules that the suite reaches (in a copy: build/cover; gcc)
 	@$(PY) -m pip install -q --disable-pip-version-check --group cover
 	$(PY) packaging/instrumented.py cover
 

@@ -2,10 +2,12 @@
 
     python benchmarks/counts.py            run, compare, exit 1 where a benchmark costs more than TOLERANCE above the base
     python benchmarks/counts.py --save     make what was counted the base
+    python benchmarks/counts.py --against HEAD^    build that revision in build/counts, and let what it needs be the base
 
 Times of a shared machine prove nothing; callgrind counts the same instructions each time. The benchmarks are those of
 `make bench`. Counted is what is executed inside our own extension modules; what the interpreter spends around them is
-shown beside. The base is kept for each compiler and each build of CPython, whose flags are those of our modules, too.
+shown beside. The base is kept for each compiler and each build of CPython, whose flags are those of our modules, too;
+where there is none nothing is compared, and a line says so: there --against does it without one.
 """
 
 from __future__ import annotations
@@ -69,12 +71,12 @@ class Plugin:
         return Counted(request.node.nodeid.removeprefix("benchmarks/"), self.names)
 
 
-def run_benchmarks(names: Path, chosen: str) -> int:
-    """Run every benchmark once; this is the process that callgrind watches."""
+def run_benchmarks(names: Path, chosen: str, tree: Path) -> int:
+    """Run every benchmark of `tree` once; this is the process that callgrind watches."""
     gc.disable()
     options = ["-q", "-p", "no:cacheprovider", "-o", "python_files=bench_*.py", "-o", "addopts=", "-c", os.devnull]
-    options += ["--rootdir", str(HERE.parent), "-k", chosen] if chosen else ["--rootdir", str(HERE.parent)]
-    return pytest.main([*options, str(HERE)], plugins=[Plugin(names)])
+    options += ["--rootdir", str(tree), "-k", chosen] if chosen else ["--rootdir", str(tree)]
+    return pytest.main([*options, str(tree / "benchmarks")], plugins=[Plugin(names)])
 
 
 def counted(file: Path) -> tuple[int, int]:
@@ -102,15 +104,16 @@ def counted(file: Path) -> tuple[int, int]:
     return ours, total
 
 
-def measure(chosen: str) -> dict[str, tuple[int, int]]:
-    """Return the instructions of each benchmark's round: ours and all."""
+def measure(chosen: str, tree: Path = HERE.parent) -> dict[str, tuple[int, int]]:
+    """Return the instructions of each benchmark's round, ours and all, of the sources in `tree`."""
     with tempfile.TemporaryDirectory() as folder:
         names = Path(folder, "names")
         out = Path(folder, "out")
         words = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", f"--dump-before={MARK}", "--quiet"]
         words += ["--compress-strings=yes", sys.executable, __file__, "--inside", str(names), "--only", chosen]
-        env = {**os.environ, "PYTHONHASHSEED": "0", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        done = subprocess.run(words, cwd=HERE.parent, env=env, capture_output=True, text=True, check=False)
+        words += ["--tree", str(tree)]
+        env = {**os.environ, "PYTHONHASHSEED": "0", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(tree)}
+        done = subprocess.run(words, cwd=tree, env=env, capture_output=True, text=True, check=False)
         if done.returncode or not names.exists():
             raise SystemExit(done.stdout + done.stderr)
         dumps = sorted(Path(folder).glob("out.*"), key=lambda p: int(p.suffix[1:]))
@@ -119,6 +122,19 @@ def measure(chosen: str) -> dict[str, tuple[int, int]]:
             ours, total = counted(dumps[2 * i + 1])
             found[name] = (ours // ROUNDS, total // ROUNDS)
         return found
+
+
+def built(revision: str) -> Path:
+    """Return a folder with the sources of a revision, built as ours are."""
+    tree = HERE.parent / "build" / "counts"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir(parents=True)
+    packed = subprocess.run(["git", "archive", revision], cwd=HERE.parent, stdout=subprocess.PIPE, check=False)
+    if packed.returncode:
+        raise SystemExit(f"git knows no revision {revision!r}")
+    subprocess.run(["tar", "-x"], cwd=tree, input=packed.stdout, check=True)
+    subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=tree, check=True)
+    return tree
 
 
 def compiler() -> str:
@@ -150,12 +166,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--save", action="store_true")
     parser.add_argument("--only", default="", help="a pytest -k expression")
+    parser.add_argument(
+        "--against", default="", metavar="REVISION", help="of git, to be compared with instead of the base"
+    )
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--tree", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.inside:
-        return run_benchmarks(args.inside, args.only)
+        return run_benchmarks(args.inside, args.only, args.tree)
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is missing (Debian: apt-get install valgrind)")
+    if args.against:
+        before = {name: ours for name, (ours, _) in measure(args.only, built(args.against)).items()}
+        return judged(report(measure(args.only), before))
     found = measure(args.only)
     saved = json.loads(BASE.read_text(encoding="utf-8")) if BASE.exists() else {}
     key = compiler()
@@ -167,13 +190,18 @@ def main() -> int:
         BASE.write_text(json.dumps(saved, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         return 0
     if key not in saved:
-        print(f"there is no base for {key}; --save makes one")
+        print(f"nothing was compared: there is no base for {key}; --save makes one, --against HEAD^ needs none")
     gone = sorted(set(saved.get(key, {})) - set(found)) if not args.only else []
     for name in gone:
         print(f"{name}: has a base but was not run", file=sys.stderr)
+    return judged(worse) or bool(gone)
+
+
+def judged(worse: list[str]) -> int:
+    """Name what costs more than it may; return the exit code."""
     for name in worse:
         print(f"{name}: more than {TOLERANCE:.0%} above the base", file=sys.stderr)
-    return 1 if worse or gone else 0
+    return 1 if worse else 0
 
 
 if __name__ == "__main__":
