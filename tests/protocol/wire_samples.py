@@ -73,8 +73,14 @@ def without_date(data: bytes) -> bytes:
 
 
 def outcome(sink: RecordingSink) -> tuple[Any, ...]:
-    """Return all that a stream has come to; how often the sink was asked to write does not count."""
-    return sink.requests, [c for c in sink.calls if c[0] != "hold"], without_date(sink.written), sink.connection.state
+    """Return all that a stream has come to; how often the sink was asked to write does not count.
+
+    Nor does whether a close after whole answers lingers: it does when more has come, which hangs on how the stream is cut.
+    """
+    calls = [c for c in sink.calls if c[0] != "hold"]
+    if not any(c[0] == "refused" for c in calls):
+        calls = [("close",) if c[0] == "close" else c for c in calls]
+    return sink.requests, calls, without_date(sink.written), sink.connection.state
 
 
 def echo(driver: ExchangeDriver, request: Request) -> None:
