@@ -21,7 +21,6 @@ DIRECTIVES = {
     "embedsignature": True,
     "embedsignature.format": "python",
     "freethreading_compatible": True,
-    "linetrace": TRACE,
 }
 
 
@@ -29,6 +28,8 @@ def compile_args() -> list[str]:
     """Return the compiler's arguments for the switches that are on."""
     if sys.platform == "win32":
         return []
+    if TRACE:
+        return ["-O0", "--coverage"]
     if SANITIZE:
         return ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
     return ["-O2", "-fno-plt", "-fvisibility=hidden", "-g0"]
@@ -37,12 +38,10 @@ def compile_args() -> list[str]:
 def extension(path: Path) -> Extension:
     """Return the extension module for one pyx file."""
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    macros = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if TRACE else []
-    link = ["-fsanitize=address,undefined"] if SANITIZE else []
+    link = ["--coverage"] if TRACE else ["-fsanitize=address,undefined"] if SANITIZE else []
     return Extension(
         name,
         [str(path.relative_to(ROOT))],
-        define_macros=macros,
         extra_compile_args=compile_args(),
         extra_link_args=link,
     )

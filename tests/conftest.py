@@ -17,12 +17,20 @@ EXAMPLES = 100
 """Most examples of a hypothesis test in an instrumented run."""
 
 MEMORY = "measures memory, of which the sanitizer keeps what was freed"
+AGAIN = "does what others do once thousands of times, and measures what that costs"
 LEFT_OUT: dict[str, dict[str, str]] = {
     "asan": {
         "tests/conformance/test_leaks.py::test_memory_stays_flat": MEMORY,
         "tests/conformance/test_leaks.py::test_idle_connections_are_cheap": MEMORY,
         "tests/conformance/test_http2_memory.py": MEMORY,
-    }
+    },
+    "cover": {
+        "tests/client/test_black_box_storms.py": AGAIN,
+        "tests/conformance/test_http2_floods.py": AGAIN,
+        "tests/conformance/test_http2_memory.py": AGAIN,
+        "tests/test_dispatch_leaks.py": AGAIN,
+        "tests/test_config.py::test_ten_listeners_load_within_three_milliseconds": "measures time",
+    },
 }
 """By kind of run: files, or tests with all their parameters, and why they are left out."""
 
