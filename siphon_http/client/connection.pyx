@@ -11,6 +11,8 @@ import logging
 import os
 from asyncio import get_running_loop
 
+from siphon_http.errors import ConnectError, TlsError
+
 from siphon_http._core.idle cimport IdleEntry
 from siphon_http.protocol.answer cimport Answer, ClientProtocol, Link
 from siphon_http.protocol.http1_client cimport Http1ClientConnection
@@ -119,6 +121,13 @@ cdef class ClientConnection(Link):
     def reset(self):
         """Reset the connection; what is under way fails."""
         self.abort()
+
+    def stillborn(self):
+        """Return class and text of the error, when it has ended before anything was sent over it."""
+        cdef str reason = self.protocol.ending if self.ending is None else self.ending
+        if self.refusal is not None:
+            return TlsError, self.refusal
+        return ConnectError, reason or "the server closed the connection before it was asked anything"
 
     # ---- asyncio.Protocol
 

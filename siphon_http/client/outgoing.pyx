@@ -24,7 +24,7 @@ from siphon_http.protocol.http1_client cimport is_idempotent
 
 from siphon_http.client.carrier import encode_host
 
-__all__ = ["Outgoing", "serialise_fields"]
+__all__ = ["Outgoing", "check_request", "serialise_fields"]
 
 cdef dict METHODS = {name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
@@ -113,6 +113,19 @@ def serialise_fields(headers, bint is_json=False):
     """Return the lines that go out for `headers`; for tests."""
     cdef RequestFields found
     return request_fields(headers, is_json, current_id(), &found, [])
+
+
+def check_request(ClientRequest request not None, str base not None):
+    """Raise what sending would, ClientError or TypeError, for a request that cannot be sent: for recorders.
+
+    base: URL in the place of a base_url that the client does not have.
+    """
+    cdef Outgoing outgoing = Outgoing.__new__(Outgoing)
+    try:
+        outgoing._locate(request, parse_url(base if request.base_url is None else request.base_url, encode_host))
+        outgoing._write(request, None)
+    except ValueError as error:
+        raise ClientError(str(error), method=request.method, url=outgoing.shown_url(request)) from error
 
 
 @cython.final

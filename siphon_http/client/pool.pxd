@@ -32,13 +32,11 @@ cdef class Origin(ConnectionOwner):
     cdef ClientConnection _take(self, double now, bint careful)
     cdef int _offer(self, ClientConnection connection) except -1
     cdef int _wait(self, Call call, bint fresh) except -1
-    cdef bint _serves(self, int place) noexcept
-    cdef int _limit_wait(self, Call call) except -1
+    cdef int _limit_wait(self, Call call, int place) except -1
     cdef bint _is_barred(self) except -1
     cdef int _grow(self) except -1
     cdef int _serve(self) except -1
     cdef int _rest(self, ClientConnection connection) except -1
-    cdef int _stillborn(self, ClientConnection connection) except -1
     cdef int _tell(self) except -1
     cdef int _tell_idle(self) except -1
 

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from contextvars import Context
 
 from siphon_http._core.client_traffic import OTHER
-from siphon_http.errors import ClientError, ConnectError, TlsError
+from siphon_http.errors import ClientError
 
 from siphon_http._core.client_traffic cimport OUTCOME_LEFT, ClientCounts, ClientTraffic
 from siphon_http._core.clock cimport monotonic, precise
@@ -95,23 +95,17 @@ cdef class Origin(ConnectionOwner):
 
     cdef int _wait(self, Call call, bint fresh) except -1:
         """Let a call wait its turn, and connect if that brings it nearer."""
-        if fresh:
-            self.fresh_waiters[call] = None
-        else:
-            self.waiters[call] = None
+        (self.fresh_waiters if fresh else self.waiters)[call] = None
         self._grow()
         self._tell()
-        if call.state == CALL_WAITING and call.connection is None \
-                and not self._serves(len(self.waiters) + len(self.fresh_waiters)):
-            self._limit_wait(call)
+        if call.state == CALL_WAITING and call.connection is None:
+            self._limit_wait(call, len(self.waiters) + len(self.fresh_waiters))
         return 0
 
-    cdef bint _serves(self, int place) noexcept:
-        """Whether a connect under way will bring a connection to the one at this place, from 1, of those who wait."""
-        return self.connecting >= (1 if self.multiplexes != 0 else place)
-
-    cdef int _limit_wait(self, Call call) except -1:
-        """Give a call that waits for others to end the time that it has for that."""
+    cdef int _limit_wait(self, Call call, int place) except -1:
+        """Give a call, the `place`-th of those who wait, its time, unless a connect under way brings it a connection."""
+        if call.phase_due or self.connecting >= (1 if self.multiplexes != 0 else place):
+            return 0
         call.phase_due = monotonic() + self.pool.settings.pool_timeout
         return self.pool.deadlines.arm(call.deadline, min(call.due, call.phase_due))
 
@@ -250,9 +244,8 @@ cdef class Origin(ConnectionOwner):
     def connected(self, ClientConnection connection not None):
         """A connect has brought a connection."""
         cdef Call call
-        cdef int place
         if connection.is_closing:
-            self._stillborn(connection)
+            self.not_connected(*connection.stillborn())
             return
         self.connecting -= 1
         if self.pool.is_closed:
@@ -273,20 +266,8 @@ cdef class Origin(ConnectionOwner):
         else:
             self._offer(connection)
         self._serve()
-        place = 0
-        for call in [*self.fresh_waiters, *self.waiters]:   # what they have waited for has gone to others
-            place += 1
-            if call.phase_due == 0 and not self._serves(place):
-                self._limit_wait(call)
-
-    cdef int _stillborn(self, ClientConnection connection) except -1:
-        """A connect has brought a connection that has ended already: nothing was sent over it."""
-        reason = connection.protocol.ending if connection.ending is None else connection.ending
-        if connection.refusal is not None:
-            self.not_connected(TlsError, connection.refusal)
-        else:
-            self.not_connected(ConnectError, reason or "the server closed the connection before it was asked anything")
-        return 0
+        for place, call in enumerate([*self.fresh_waiters, *self.waiters], 1):  # what they waited for has gone to others
+            self._limit_wait(call, place)
 
     def not_connected(self, kind, str reason):
         """A connect has failed: so does the call that has waited longest; all of them where they shared it."""

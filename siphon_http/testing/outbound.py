@@ -8,10 +8,14 @@ from typing import Any, Self
 
 from siphon_http._core.message import Response
 from siphon_http.client.api import ClientRequest, Clients, Transport
+from siphon_http.client.outgoing import check_request
 from siphon_http.config import ClientConfig
 from siphon_http.testing.driver import received_answer
 
 __all__ = ["HarnessClients", "Outbound"]
+
+NOWHERE = "http://harness.invalid"
+"""Stands for the base URL of a client that has none: in a harness a path is enough."""
 
 
 class Outbound:
@@ -50,7 +54,8 @@ class Outbound:
         self._default = _checked(response)
 
     async def send(self, request: ClientRequest) -> Response:
-        """Note the call and answer it (see Transport)."""
+        """Note the call and answer it (see Transport). What could not be sent is refused, as by the real client."""
+        check_request(request, NOWHERE)
         headers: dict[str, str] = {}
         for name, value in request.pairs():
             headers[name] = f"{headers[name]}, {value}" if name in headers else value

@@ -136,3 +136,34 @@ def test_http_is_the_namespace_of_the_script(harness: HttpTestHarness) -> None:
     assert harness.http.Client is siphon.http.Client
     with pytest.raises(AttributeError, match=r"siphon\.http has no `rout`"):
         harness.http.rout
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("get('/x', headers={'x': 'a\\r\\nb: c'})", "ClientError"),
+        ("get('/x', headers={'a b': 'c'})", "ClientError"),
+        ("get('/x', headers={'x': 1})", "TypeError"),
+        ("get('/x\\ny')", "ClientError"),
+        ("get('ftp://x/')", "ClientError"),
+        ("get('http://user:password@x/')", "ClientError"),
+        ("get('/x', params='a=b')", "TypeError"),
+        ("request('GE T', '/')", "ClientError"),
+        ("post('/x', body=b'abc', headers={'content-length': '5'})", "ClientError"),
+        ("get('http://b\\u00fccher.example/x', headers=iter([('X-A', '1')]))", "200"),
+    ],
+)
+@pytest.mark.parametrize("client", ["'api'", "base_url='http://up.example/v1'"])
+def test_what_the_network_could_not_be_sent_is_refused_here_too(call: str, error: str, client: str) -> None:
+    with HttpTestHarness() as harness:
+        harness.load_source(f"""
+            from siphon import http
+            @http.route("/")
+            async def ask(req):
+                try:
+                    return http.Response(body=str((await http.Client({client}).{call}).status))
+                except (http.ClientError, TypeError) as error:
+                    return http.Response(body=type(error).__name__)
+        """)
+        assert harness.request("GET", "/").body.decode() == error
+        assert len(harness.sent_requests) == (error == "200")
