@@ -7,7 +7,7 @@ escaped, so that no line can be forged, and values of secrets in a query are mas
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport (
-    PyUnicode_1BYTE_DATA, PyUnicode_DecodeASCII, PyUnicode_DecodeLatin1, PyUnicode_GET_LENGTH, PyUnicode_KIND,
+    PyUnicode_1BYTE_DATA, PyUnicode_DecodeLatin1, PyUnicode_GET_LENGTH, PyUnicode_KIND,
 )
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
@@ -45,6 +45,9 @@ PARTS = {
     "referer": PART_REFERER, "request_id": PART_REQUEST_ID, "route": PART_ROUTE, "scheme": PART_SCHEME,
     "status": PART_STATUS, "target": PART_TARGET, "time": PART_TIME, "user_agent": PART_USER_AGENT,
 }
+
+cdef extern from "Python.h":
+    str PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
 
 cdef extern from *:
     """
@@ -249,7 +252,8 @@ cdef class AccessLog:
             self.timer.cancel()
             self.timer = None
         if self.size:
-            text = PyUnicode_DecodeASCII(self.data, self.size, "replace")
+            text = PyUnicode_New(self.size, 127)    # what is beyond ASCII was escaped: there is nothing to look for
+            memcpy(PyUnicode_1BYTE_DATA(text), self.data, self.size)
             self.size = 0
             self.emit(text)
 
