@@ -128,6 +128,7 @@ def _suite(place: Path, folder: Path, name: str, arguments: Sequence[str]) -> su
         f":log_path={folder / 'finding-address'}",
         "UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:log_path={folder / 'finding-undefined'}",
         "SIPHON_HTTP_INSTRUMENTED": "asan",
+        "PYTHONUNBUFFERED": "1",  # how far it is can be read in its log
         "SIPHON_HTTP_FAILED": str(folder / f"failed-{name}"),
         "SIPHON_HTTP_FUZZ": "4000",
         "SIPHON_HTTP_FUZZ_RUNS": "100",
