@@ -10,8 +10,7 @@ import asyncio
 import gc
 import re
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ from siphon_http.client import request as client_request
 from siphon_http.errors import RemoteProtocolError
 from siphon_http.testing import RecordingSink
 from siphon_http.testing.driver import ExchangeDriver, received_answer, request_facts
-from tests.protocol.http2_pair import Pair, echo, fields, keep
+from tests.protocol.http2_pair import Pair, fields, keep
 from tests.server.http2_talk import talk
-from tests.stage import Line, Site, play, until
+from tests.stage import Site, until
 from tests.test_dispatch_leaks import KINDS
 
 SOURCES = Path(dispatch.__file__).parent
@@ -39,20 +38,6 @@ RICH = (
     b"Connection: keep-alive\r\nContent-Length: 4\r\n\r\n\xe4bcd"
 )
 POOR = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
-
-
-@pytest.fixture(name="collecting")
-def _collecting() -> Iterator[None]:
-    """Let the cyclic collector run at every allocation that can start it."""
-    gc.collect()
-    gc.freeze()  # what is there already need not be looked at each time
-    before = gc.get_threshold()
-    gc.set_threshold(1, 1, 1)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def test_these_are_all_classes_with_free_lists() -> None:
@@ -202,15 +187,15 @@ def test_requests_that_a_script_keeps_stay_what_they_were(version: str) -> None:
     async def scenario() -> None:
         for client in range(4):
             ask = await asker(site, version)
-            for number in range(client * 50, client * 50 + 50):
+            for number in range(client * 25, client * 25 + 25):
                 await ask("POST", f"/n{number}?q={number}", b"body %d" % number)
         ask = await asker(site, version)
-        for _ in range(MANY):
+        for _ in range(70):  # more than a free list holds
             await ask("GET", "/other", None)
 
     site.play(scenario)
     gc.collect()
-    assert len(kept) == 200
+    assert len(kept) == 100
     for number, (req, items, body, query) in enumerate(kept):
         assert dict(items) == req.headers and dict(query) == {"q": str(number)}
         assert bytes(body) == req.body() == b"body %d" % number
@@ -346,7 +331,7 @@ def test_a_handler_may_go_on_with_everything_after_its_connection_is_gone(versio
         return Response(200, req.headers, iter([b"x" * 100_000] * 3))
 
     async def scenario() -> None:
-        for number in range(5):
+        for number in range(3):
             began.clear()
             line = await site.line()
             if version == "2":
@@ -359,12 +344,12 @@ def test_a_handler_may_go_on_with_everything_after_its_connection_is_gone(versio
                 await line.send(b"POST /n%d HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\npart" % number)
             await began.wait()
             line.reset()
-            await until(lambda: len(outcomes) > number)
+            await until(lambda: len(outcomes) > number, within=9)
         await until(lambda: not site.dispatcher.running)
 
     site.play(scenario)
-    assert [one["first"] for one in outcomes] == [b"part"] * 5
-    assert [one["path_params"] for one in outcomes] == [{"name": f"n{n}"} for n in range(5)]
+    assert [one["first"] for one in outcomes] == [b"part"] * 3
+    assert [one["path_params"] for one in outcomes] == [{"name": f"n{n}"} for n in range(3)]
 
 
 # ---- counts of references
@@ -403,107 +388,3 @@ def test_references_are_given_back_as_often_as_they_are_taken(kind: str, version
         assert {name: by for name, by in moved.items() if abs(by) > times * 0.8} == {}
 
     site.play(scenario)
-
-
-# ---- the collector, and threads
-
-
-@pytest.mark.parametrize("version", ["1.1", "2"])
-@pytest.mark.usefixtures("collecting")
-def test_the_collector_may_run_at_any_moment(version: str, caplog: Any) -> None:
-    caplog.set_level(100, "siphon_http")
-    site = Site()
-    for number, (function, options) in enumerate(KINDS.values()):
-        if function is not None:
-            site.route(f"/{number}/{{id}}", ["GET", "POST"], **options)(function)
-
-    async def scenario() -> None:
-        for number, kind in enumerate(KINDS):
-            if kind == "broken off":
-                continue
-            ask = await asker(site, version)
-            for _ in range(3):
-                await ask("POST", f"/{number}/1?a=b", b"content")
-        lines = [await site.line() for _ in range(3)]
-        for line in lines:
-            await line.send(b"POST /1/1 HTTP/1.1\r\nhost: t\r\ncontent-length: 3\r\n\r\nab")
-            line.reset()
-
-    site.play(scenario)
-
-
-@pytest.mark.usefixtures("collecting")
-def test_the_collector_may_run_within_every_call_of_a_connection() -> None:
-    for data in (RICH, POOR * 5, RICH[:-1] + POOR, POOR + b"BAD\r\n\r\n"):
-        for cut in range(0, len(data), 3):
-            sink = RecordingSink(lambda driver, req: (seen(req), driver.respond(req, Response(200, {"x-a": req.path}))))
-            sink.receive(data[:cut], data[cut:])
-            sink.connection.detach()
-    for through_h2 in (False, True):
-        pair = Pair(echo, through_h2=through_h2)
-        for id in (1, 3, 5):
-            pair.client.send_headers(id, fields(f"/{id}", "POST"))
-            pair.client.send_data(id, b"abc" * 1000, end_stream=True)
-            pair.run()
-        pair.server.detach()
-        assert [pair.answers[id].body for id in (1, 3, 5)] == [b"abc" * 1000] * 3
-
-
-def test_loops_in_two_threads_share_the_free_lists(caplog: Any) -> None:
-    caplog.set_level(100, "siphon_http")
-    errors: list[BaseException] = []
-    exchanged: list[Response] = []  # made on one loop, answered on another, and freed where the last reference goes
-    kept: list[Request] = []
-
-    def serve(name: str) -> None:
-        site = Site()
-
-        @site.route("/{id}", ["POST"])
-        async def handler(req: Any) -> Response:
-            exchanged.append(Response(200, {"x-by": name}, req.body()))
-            kept.append(req)
-            del kept[:-70]
-            return Response(200, {"x-id": req.path_params["id"]}, req.body() + name.encode())
-
-        @site.route("/{id}/thread", ["POST"])
-        def threaded(req: Any) -> Response:
-            return Response(200, {"x-id": req.path_params["id"]}, req.body() + name.encode())
-
-        @site.route("/other")
-        async def other(req: Any) -> Response:
-            return exchanged.pop() if exchanged else Response(204)
-
-        async def scenario() -> None:
-            async def client(number: int) -> None:
-                line: Line = await site.line()
-                for step in range(60):
-                    body = f"{name}{number}.{step}".encode()
-                    for path in (f"/{number}-{step}", f"/{number}-{step}/thread"):
-                        answer = await line.ask("POST", path, body)
-                        assert answer.body == body + name.encode()
-                        assert answer.headers["x-id"] == f"{number}-{step}"
-                    assert (await line.ask("GET", "/other")).status in (200, 204)
-
-            await asyncio.gather(*(client(number) for number in range(4)))
-
-        async def served() -> None:
-            async with site.serving():
-                await scenario()
-
-        try:
-            play(served, within=40)
-        except BaseException as error:
-            errors.append(error)
-
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        running = [threading.Thread(target=serve, args=(name,)) for name in ("one", "two")]
-        for thread in running:
-            thread.start()
-        for thread in running:
-            thread.join(50)
-    finally:
-        sys.setswitchinterval(before)
-    assert errors == []
-    assert all(seen(req)["method"] == "POST" for req in kept)

@@ -479,7 +479,7 @@ cdef class Call(AwaitedAnswer):
     @property
     def method(self):
         """Method of the request, or of the last one after redirects."""
-        return self.request.method
+        return None if self.request is None else self.request.method
 
     @property
     def decoded(self):
