@@ -310,8 +310,7 @@ cdef class Pool(Carrier):
         self.settings = settings
         self.connector = connector
         self.policy = policy
-        self.origins = {}
-        self.tasks = set()
+        self.origins, self.tasks = {}, set()
         self.context = Context()
         self.deadlines = Deadlines(self._schedule)
         self.idle_deadline = IdleDeadline.__new__(IdleDeadline)
@@ -416,8 +415,7 @@ cdef class Pool(Carrier):
         cdef Origin origin
         self.is_closed = True
         self.transport = None
-        self.last = None
-        self.last_url = None
+        self.last = self.last_url = None
         for task in list(self.tasks):
             task.cancel()
         for origin in list(self.origins.values()):
