@@ -226,7 +226,7 @@ def test_call_next_raises_what_the_handler_raised(kind: str, caplog: pytest.LogC
     wrapped = {"async": fails_async, "suspends": fails_async}.get(kind, fails)
     site.route("/", **KINDS[kind][1])(wrapped)
     assert [(a.status, a.body) for a in asking(site, ("GET", "/"))] == [(409, b"LookupError('none')")]
-    assert not said(caplog)
+    assert not [line for line in said(caplog) if "held the loop" not in line]  # as a busy machine may
 
 
 @pytest.mark.parametrize("give", [lambda req, call_next: None, lambda req, call_next: 7])
