@@ -367,7 +367,7 @@ def test_references_are_given_back_as_often_as_they_are_taken(kind: str, version
     function, options = KINDS[kind]
     site.route("/{id}", ["GET", "POST"], **options)(function)
     site.middleware(lambda req: None)
-    times = 150
+    times = 75
 
     async def scenario() -> None:
         # Objects that every request touches; one reference too few frees them after enough requests.
