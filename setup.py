@@ -20,8 +20,8 @@ DIRECTIVES = {
     "binding": True,
     "embedsignature": True,
     "embedsignature.format": "python",
-    "freethreading_compatible": True,
 }
+# freethreading_compatible is not among them: nothing of this has run without the GIL, so importing a module turns it on.
 
 
 def compile_args() -> list[str]:

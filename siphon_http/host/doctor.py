@@ -83,8 +83,8 @@ def _python() -> Iterator[Finding]:
     if is_free:
         enabled = getattr(sys, "_is_gil_enabled", lambda: True)()
         words.append("free-threaded, GIL " + ("on" if enabled else "off"))
-        if enabled:
-            fix = "PYTHON_GIL=0, or look for an extension module that is not made for it"
+        if not enabled:
+            fix = "PYTHON_GIL=1: siphon-http has not been tried without the GIL"
             yield Finding(level="warn", subject="Python", text=", ".join(words), fix=fix)
             return
     yield Finding(level="ok", subject="Python", text=", ".join(words))

@@ -143,7 +143,7 @@ class Supervisor:
                 self._tasks[part.name] = task
                 task.bind()
         self.prepared.options.activation.unclaimed(task.handles for task in self._tasks.values())
-        if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        if "t" in sys.abiflags:
             logger.info("this is a free-threaded CPython: workers are processes all the same, with one loop each")
         self._notifier.status("workers start")
         self._yaml = _contents(self.prepared)

@@ -64,7 +64,7 @@ def test_the_supervisor_binds_the_workers_serve_and_ready_is_said_once(project, 
 
 
 def test_on_a_free_threaded_build_it_is_said_that_workers_are_processes(project, crew):
-    (project._site / "sitecustomize.py").write_text("import sys\nsys._is_gil_enabled = lambda: False\n")
+    (project._site / "sitecustomize.py").write_text("import sys\nsys.abiflags += 't'\n")
     process, lines = crew()
     assert len(lines) == 4 and len(children(process)) == 2
     _, err = stopped(process)
