@@ -50,7 +50,7 @@ def copy_tree(kind: str) -> Path:
             shutil.copy2(source, target / name)
         elif source.is_dir():
             shutil.copytree(source, target / name, ignore=LEFT_OUT, dirs_exist_ok=True)
-    for extra in ("LICENSE", "schema", "deploy"):
+    for extra in ("LICENSE", "schema", "deploy", ".ci"):
         if (ROOT / extra).is_dir():
             shutil.copytree(ROOT / extra, target / extra, ignore=LEFT_OUT, dirs_exist_ok=True)
         elif (ROOT / extra).exists():
