@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -117,10 +118,28 @@ def asan(place: Path, suite: Sequence[str]) -> int:
     return 1 if findings or again or any(code not in (0, 1) for code in codes) else 0
 
 
+OTHERS = ("curl", "git", "go", "h2load", "nghttp", "nginx", "node", "openssl", "redis-server", "valgrind", "wrk")
+"""Programs that tests start and that are not ours: under the sanitizers some of them hang before they begin."""
+
+
+def _spared(folder: Path) -> str:
+    """Return a PATH on which the programs of others are started without the sanitizers."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+    bin_folder = folder / "bin"
+    bin_folder.mkdir(exist_ok=True)
+    for name in OTHERS:
+        program = shutil.which(name, path=path)
+        if program is not None:
+            (bin_folder / name).write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {shlex.quote(program)} "$@"\n')
+            (bin_folder / name).chmod(0o755)
+    return f"{bin_folder}{os.pathsep}{path}"
+
+
 def _suite(place: Path, folder: Path, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start one pytest under the sanitizers; what it prints, what failed and what was found goes to files of `folder`."""
     env = {
         **os.environ,
+        "PATH": _spared(folder),
         "PYTHONPATH": str(place),
         "PYTHONMALLOC": "malloc",  # so that the sanitizer sees each object of Python for itself
         "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libubsan.so')}",
@@ -161,6 +180,7 @@ def fuzz(place: Path, seconds: int, targets: Sequence[str]) -> int:
     folder = subprocess.check_output([sys.executable, "-c", "import atheris; print(atheris.path())"], text=True).strip()
     env = {
         **os.environ,
+        "PATH": _spared(folder),
         "PYTHONPATH": str(place),
         "PYTHONMALLOC": "malloc",
         "LD_PRELOAD": str(Path(folder, "asan_with_fuzzer.so")),
