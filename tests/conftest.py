@@ -23,6 +23,8 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "tests/conformance/test_leaks.py::test_memory_stays_flat": MEMORY,
         "tests/conformance/test_leaks.py::test_idle_connections_are_cheap": MEMORY,
         "tests/conformance/test_http2_memory.py": MEMORY,
+        "tests/examples/test_clients.py::test_the_proxy_passes_bodies_through_both_ways_in_little_memory": MEMORY,
+        "tests/examples/test_examples.py::test_a_chunked_upload_of_many_mebibytes_takes_little_memory": MEMORY,
     },
     "cover": {
         "tests/client/test_black_box_storms.py": AGAIN,
