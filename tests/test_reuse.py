@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -367,7 +368,7 @@ def test_references_are_given_back_as_often_as_they_are_taken(kind: str, version
     function, options = KINDS[kind]
     site.route("/{id}", ["GET", "POST"], **options)(function)
     site.middleware(lambda req: None)
-    times = 75
+    times = 40
 
     async def scenario() -> None:
         # Objects that every request touches; one reference too few frees them after enough requests.
@@ -376,15 +377,16 @@ def test_references_are_given_back_as_often_as_they_are_taken(kind: str, version
             function, Response, Request, asyncio.Task, site.dispatcher, asyncio.get_running_loop(), dict, list, tuple,
         ]  # fmt: skip
         ask = await asker(site, version)
-        for _ in range(20):
-            await ask("POST", "/1?a=b", b"content")
-        gc.collect()
-        before = counts(watched)
-        for _ in range(times):
-            await ask("POST", "/1?a=b", b"content")
-        await until(lambda: not site.dispatcher.running and not site.dispatcher.pool.waiting)
-        gc.collect()
-        moved = {repr(one): now - was for one, was, now in zip(watched, before, counts(watched), strict=True)}
+        seen = []  # the interpreter makes references of its own, once: what is lost with each request moves each time
+        for _ in range(4):
+            for _ in range(times):
+                await ask("POST", "/1?a=b", b"content")
+            await until(lambda: not site.dispatcher.running and not site.dispatcher.pool.waiting)
+            gc.collect()
+            seen.append(counts(watched))
+        moved = {}
+        for one, *found in zip(watched, *seen, strict=True):
+            moved[repr(one)] = min((now - was for was, now in itertools.pairwise(found)), key=abs)
         assert {name: by for name, by in moved.items() if abs(by) > times * 0.8} == {}
 
     site.play(scenario)

@@ -22,6 +22,8 @@ ATTACKS = 3  # connections, one after another
 FRAMES = 5000  # of each
 CHUNK = 65_536
 TICK = os.sysconf("SC_CLK_TCK")
+IS_INSTRUMENTED = "SIPHON_HTTP_INSTRUMENTED" in os.environ
+"""Sanitizers judge what the floods do to memory; what they cost is several times as much there, and not judged."""
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +106,13 @@ def test_a_flood_is_ended_cheaply_and_hurts_nobody_else(server: Server, name: st
         spent = cpu_seconds(server)
         slow = waits(server, listener, attacker)
         spent = cpu_seconds(server) - spent
-        if slow[int(len(slow) * 0.99) - 1] <= limit or attempt == 2:
+        if slow[int(len(slow) * 0.99) - 1] <= limit or attempt == 2 or IS_INSTRUMENTED:
             break
-    assert slow[int(len(slow) * 0.99) - 1] <= limit
     code = FLOODS[name].code
     assert set(attacker.codes) <= {code, -1}  # a reset may overtake the GOAWAY
+    if IS_INSTRUMENTED:
+        return
+    assert slow[int(len(slow) * 0.99) - 1] <= limit
     assert spent < (0.3 if code is not None else 1.5) * attacker.attacks
     assert server.rss_kib() - before < 16 * 1024
 
