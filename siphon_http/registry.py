@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import weakref
@@ -253,9 +252,12 @@ def _checked_methods(methods: Iterable[str] | None) -> tuple[str, ...]:
         upper = method.upper()
         if upper == "CONNECT":
             raise RouteError("CONNECT cannot be served: it is refused before any route is looked for")
-        close = difflib.get_close_matches(upper, _KNOWN_METHODS, 1, 0.8)
-        if upper not in _KNOWN_METHODS and close and len(upper) <= len(close[0]) + 1 and upper != "MOVE":
-            raise RouteError(f"{method!r} is no HTTP method that anybody knows; did you mean {close[0]!r}?")
+        if upper not in _KNOWN_METHODS and upper != "MOVE":
+            import difflib  # only who misspells pays for it
+
+            close = difflib.get_close_matches(upper, _KNOWN_METHODS, 1, 0.8)
+            if close and len(upper) <= len(close[0]) + 1:
+                raise RouteError(f"{method!r} is no HTTP method that anybody knows; did you mean {close[0]!r}?")
         found[upper] = None
     if not found:
         raise RouteError("methods is empty: leave it out for GET")

@@ -33,7 +33,7 @@ async def hello(req):
 
 @dataclass(frozen=True)
 class Way:
-    """One way to serve. access_log: of the listener, "off" for none; metrics: whether there are any, and a scraper."""
+    """One way to serve. access_log: of the listener, "false" for none; metrics: whether there are any, and a scraper."""
 
     name: str
     access_log: str
@@ -41,10 +41,10 @@ class Way:
 
 
 WAYS = (
-    Way("nothing", "off", False),
+    Way("nothing", "false", False),
     Way("access log, combined", "combined", False),
     Way("access log, json", "json", False),
-    Way("metrics", "off", True),
+    Way("metrics", "false", True),
     Way("json and metrics", "json", True),
 )
 

@@ -7,7 +7,6 @@ our finder answers with a reason, while `hasattr(siphon, "x")` and `getattr(siph
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
@@ -90,6 +89,8 @@ class Namespaces(MetaPathFinder):
             )
         if name in SIP:
             return f"siphon.{name} needs the real siphon: this host speaks no SIP; {has}"
+        import difflib  # only who misspells pays for it
+
         close = difflib.get_close_matches(name, [*self.available, *self._missing, *self._installed], 1)
         if close:
             return f"there is no siphon.{name}; did you mean `{close[0]}`? {has}"
