@@ -13,7 +13,10 @@ cdef int observe(uint64_t* durations, int64_t nanoseconds) noexcept
 cdef class RouteCounts:
     cdef Traffic traffic            # what it is part of
     cdef readonly str route         # pattern, "" for requests that matched none
-    cdef readonly Py_ssize_t content    # of its answers lately, bytes, an average; 0 = not known (HTTP/2)
+    # How HTTP/2 bounds what answers keep:
+    cdef readonly Py_ssize_t content    # of its answers lately, bytes, an average; 0: little, -1: it has never answered
+    cdef readonly int trials        # handlers under way that began before the first answer
+    cdef double tried_at            # when the first of these began, seconds on the loop's clock
     cdef uint64_t* by_status[600]   # cells by status; NULL until it first happens
     cdef uint64_t* durations        # histogram: counts by bound, then the sum in nanoseconds
     cdef uint64_t* errors           # handlers that raised; NULL until one does
@@ -21,9 +24,18 @@ cdef class RouteCounts:
     cdef int ended(self, int status, int64_t nanoseconds) except -1
     cdef int failed(self) except -1
 
-    # Note the content of a handler's answer: what the next one will be like.
+    # Note the content of a handler's answer: what the next one will be like. size: -1 = it is no measure.
     cdef inline void weigh(self, Py_ssize_t size) noexcept:
-        self.content = self.content + ((size - self.content) >> 3) if self.content else size
+        if size >= 0:
+            self.content = self.content + ((size - self.content) >> 3) if self.content > 0 else size
+        elif self.content < 0:
+            self.content = 0
+
+    # Count a handler that begins before the first answer of its route.
+    cdef inline void begin_trial(self, double now) noexcept:
+        if self.trials == 0:
+            self.tried_at = now
+        self.trials += 1
 
 
 @cython.final

@@ -99,6 +99,7 @@ cdef class Traffic:
             counts = RouteCounts.__new__(RouteCounts)
             counts.traffic = self
             counts.route = pattern
+            counts.content = -1
             memset(counts.by_status, 0, sizeof(counts.by_status))
             counts.durations = self.counters.series(
                 "siphon_http_request_duration_seconds", label_text({"route": pattern}),

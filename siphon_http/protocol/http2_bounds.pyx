@@ -5,6 +5,7 @@ by the handlers that run: one that has answered holds its whole answer until the
 (`owed`), or will be (`foreseen`), requests wait before their handlers run (`waiting`), as heads.
 """
 
+from siphon_http._core.traffic cimport RouteCounts
 from siphon_http.protocol.http2_judge cimport WINDOW_UPDATE
 from siphon_http.protocol.http2_stream cimport Http2Flow, Http2State, Http2Stream
 
@@ -18,6 +19,10 @@ cdef Py_ssize_t OWED_BYTES = 524288     # of one connection: as much as its clie
 cdef Py_ssize_t LOOP_BYTES = 8388608    # of all connections of a loop: from then on each may owe one answer
 cdef Py_ssize_t EARNED_BYTES = 16777216     # ... and at most, for a client that has taken as much already
 cdef Py_ssize_t TAKEN_BYTES = 65536     # taking so much, an eighth of what is owed and what it weighs lets one through
+# Handlers of a route that has never answered, which may answer with anything:
+cdef int TRIALS = 4                     # so many of all connections begin at once, and one of each connection ...
+cdef double TRIAL_SECONDS = 0.125       # ... and twice as many each time that this has passed: it may be a long poll
+cdef int MOST_STEPS = 20
 
 
 cdef class Http2Bounds(Http2Flow):
@@ -79,36 +84,61 @@ cdef class Http2Bounds(Http2Flow):
 
     # ---- content that goes: handlers that may run
 
-    cdef bint _holds_back(self, Http2Stream stream) except -1:
-        """Tell whether a request has to wait before its handler runs; it is noted then."""
+    cdef int _admit(self, Http2Stream stream) except -1:
+        """Let the handler of a request run, or note that it has to wait."""
         cdef bint is_narrow = self.initial_window < NARROW_BYTES
-        if stream.request.counts is not None and stream.request.counts.content >= LIGHT_BYTES:
-            stream.weight = stream.request.counts.content
-        if not (self.owed or is_narrow or stream.weight and self.foreseen):
-            return False
-        if not (self.waiting and (is_narrow or stream.weight)) and self._has_room(stream):
-            return False
-        if not self.waiting:
-            self.let_at = self.sent_bytes
-        stream.held_at = self.now
-        self.waiting[stream.id] = stream
-        return True
+        if (self.owed or is_narrow or self._weigh(stream) and self.foreseen or self._is_premature(stream)) \
+                and (self.waiting and (is_narrow or stream.weight) or not self._has_room(stream)):
+            if not self.waiting:
+                self.let_at = self.sent_bytes
+            stream.held_at = self.now
+            self.waiting[stream.id] = stream
+            return 0
+        return self._hand_over(stream)
+
+    cdef int _hand_over(self, Http2Stream stream) except -1:
+        """Let the handler run."""
+        cdef RouteCounts counts = stream.request.counts
+        stream.runs = stream.is_foreseen = True
+        self.foreseen += stream.weight
+        if counts is not None and counts.content < 0:
+            stream.tried = counts
+            self.trials += 1
+            counts.begin_trial(self.now)
+        return self.sink.request_received(stream, stream.request)
 
     cdef bint _owes_much(self):
         """Tell whether the client has to take something first, whatever comes next."""
         return self.owed and self.owed >= (OWED_BYTES if self.out.owed < LOOP_BYTES else 1)
+
+    cdef Py_ssize_t _weigh(self, Http2Stream stream) noexcept:
+        """Note what the answer of a request that waits will probably have, and return that."""
+        cdef RouteCounts counts = stream.request.counts
+        if counts is not None and counts.content >= LIGHT_BYTES:
+            stream.weight = counts.content
+        return stream.weight
+
+    cdef bint _is_premature(self, Http2Stream stream) noexcept:
+        """Tell whether its route has never answered, and enough of its handlers are under way to learn what it will."""
+        cdef RouteCounts counts = stream.request.counts
+        cdef int steps
+        if counts is None or counts.content >= 0 or counts.trials < TRIALS or self.trials == 0:
+            return False
+        steps = min(MOST_STEPS, max(0, <int> ((self.now - counts.tried_at) / TRIAL_SECONDS)))
+        return counts.trials >= TRIALS << steps
 
     cdef bint _has_room(self, Http2Stream stream) except -1:
         """Tell whether the handler of `stream` may run, and make content that the client may not take.
 
         How large an answer will be is known only once it is there, and handlers that suspend can all be under way before
         the first has answered. So what a route has answered with lately is foreseen for those that run, within what the
-        client has shown that it takes; and where it shows from the start that it will take little, they run one by one.
+        client has shown that it takes; few of a route that has never answered run until it has; and where the client
+        shows from the start that it will take little, they run one by one.
         """
         cdef Http2Stream other
-        if self._owes_much():
+        if self._owes_much() or self._is_premature(stream):
             return False
-        if stream.weight and self.foreseen \
+        if self._weigh(stream) and self.foreseen \
                 and self.owed + self.foreseen >= max(OWED_BYTES, min(self.sent_bytes, EARNED_BYTES)):
             return False
         if self.initial_window < NARROW_BYTES:
@@ -120,13 +150,14 @@ cdef class Http2Bounds(Http2Flow):
         return True
 
     cdef Http2Stream _next(self):
-        """Return the oldest request held back that may go on, or None: what stops one that is light stops all."""
+        """Return the oldest request held back that may go on, or None."""
         cdef Http2Stream stream
-        for stream in self.waiting.values():
-            if self._has_room(stream):
-                return stream
-            if not stream.weight or self.initial_window < NARROW_BYTES:
-                break
+        if not self._owes_much():
+            for stream in self.waiting.values():
+                if self._has_room(stream):
+                    return stream
+                if self.initial_window < NARROW_BYTES and not self._is_premature(stream):
+                    break
         return None
 
     cdef int _release(self) except -1:
@@ -143,7 +174,7 @@ cdef class Http2Bounds(Http2Flow):
                     return 0
             self.let_at = self.sent_bytes
             del self.waiting[stream.id]
-            stream._hand_over()
+            self._hand_over(stream)
             self._send()
         return 0
 
@@ -158,5 +189,5 @@ cdef class Http2Bounds(Http2Flow):
                 if stream.weight and stream.id in self.waiting and not self._owes_much() \
                         and now - stream.held_at >= (stream.due - stream.held_at) / 8:
                     del self.waiting[stream.id]
-                    stream._hand_over()
+                    self._hand_over(stream)
         return 0

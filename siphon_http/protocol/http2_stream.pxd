@@ -4,6 +4,7 @@ cimport cython
 
 from siphon_http._core.body cimport BodyAccumulator
 from siphon_http._core.message cimport Request, Response
+from siphon_http._core.traffic cimport RouteCounts
 from siphon_http.protocol.http2_flood cimport FloodMeter
 from siphon_http.protocol.http2_link cimport Http2Link
 from siphon_http.protocol.http2_output cimport Http2Output
@@ -30,6 +31,7 @@ cdef class Http2Flow(Http2Link):
     cdef readonly long long sent_bytes  # content sent so far, of all streams
     cdef readonly Py_ssize_t owed       # bytes of the objects that answers keep because the client does not take them
     cdef readonly Py_ssize_t foreseen   # bytes that handlers under way will probably answer with; large answers only
+    cdef readonly int trials            # handlers under way that began before their route had ever answered
     cdef readonly dict waiting          # requests held back until less is owed: id -> Http2Stream, in order
     cdef long long let_at               # `sent_bytes` when the last of them was let through, or the first held back
     cdef object ready                   # deque of streams with content to send, in the order of their turns
@@ -43,7 +45,7 @@ cdef class Http2Flow(Http2Link):
 
     cdef int _go(self, Http2State state) except -1
     cdef int _settle(self) except -1
-    cdef bint _holds_back(self, Http2Stream stream) except -1
+    cdef int _admit(self, Http2Stream stream) except -1
     cdef int _release(self) except -1
     cdef int _blame(self) except -1
     cdef int _owe(self, Py_ssize_t size) except -1
@@ -81,6 +83,7 @@ cdef class Http2Stream(Http2Output):
     cdef bint abandoned             # it counts in `flow.abandoned`
     cdef Py_ssize_t weight          # bytes that its answer will probably have; 0: few, or nobody knows
     cdef bint is_foreseen           # they count in `flow.foreseen`
+    cdef RouteCounts tried          # where it counts as a trial, until its answer has begun, or None
     cdef double held_at             # when it was put into `flow.waiting`, seconds on the owner's clock
     # The request's content:
     cdef Py_ssize_t expected        # Content-Length, or -1
@@ -104,7 +107,6 @@ cdef class Http2Stream(Http2Output):
     cdef int _receive(self, bytes data, Py_ssize_t flow_size) except -1
     cdef int _end_content(self) except -1
     cdef int _deliver(self) except -1
-    cdef int _hand_over(self) except -1
     cdef int _is_known(self) except -1
     cdef int _refuse(self, int status, const char* reason) except -1
     cdef int _answer(self, Response response) except -1

@@ -176,9 +176,9 @@ cdef class Http2Flow(Http2Link):
         """The peer made us reset a stream: see http2_hot."""
         return 0
 
-    cdef bint _holds_back(self, Http2Stream stream) except -1:
-        """Tell whether a request has to wait before its handler runs; it is noted then."""
-        return False
+    cdef int _admit(self, Http2Stream stream) except -1:
+        """Let the handler of a request run, or let it wait."""
+        return 0
 
     cdef int _release(self) except -1:
         """Let requests through that were held back."""
@@ -295,19 +295,17 @@ cdef class Http2Stream(Http2Output):
 
     cdef int _deliver(self) except -1:
         """The request is complete, or streams: let its handler run, now or once there is room for its answer."""
-        return 0 if self.flow._holds_back(self) else self._hand_over()
-
-    cdef int _hand_over(self) except -1:
-        """Let the handler run."""
-        self.runs = self.is_foreseen = True
-        self.flow.foreseen += self.weight
-        return self.flow.sink.request_received(self, self.request)
+        return self.flow._admit(self)
 
     cdef int _is_known(self) except -1:
         """The answer has begun, or will not come: nothing more is foreseen."""
         if self.is_foreseen:
             self.is_foreseen = False
             self.flow.foreseen -= self.weight
+            if self.tried is not None:
+                self.tried.trials -= 1
+                self.flow.trials -= 1
+                self.tried = None
         return 0
 
     cdef int _ask(self) except -1:
@@ -344,8 +342,9 @@ cdef class Http2Stream(Http2Output):
         self._handler_ended()
         if request is None or request is not self.request or self.answered:
             return 0
-        if request.counts is not None and response._status < 300 and response.content is not None:
-            request.counts.weigh(PyBytes_GET_SIZE(<bytes> response.content))
+        if request.counts is not None:
+            request.counts.weigh(PyBytes_GET_SIZE(<bytes> response.content)
+                                 if response._status < 300 and response.content is not None else -1)
         return self._answer(response)
 
     cdef int _answer(self, Response response) except -1:
@@ -391,6 +390,8 @@ cdef class Http2Stream(Http2Output):
         length = 0 if status == 205 else -1 if status == 204 or status == 304 else length
         self.flow._write_head(self, response, length, self.is_empty)
         self._is_known()
+        if request.counts is not None:
+            request.counts.weigh(-1)
         self.answered = True
         self.due = 0
         self.finished = self.is_empty

@@ -34,6 +34,7 @@ cdef class Http2Times(Http2Hot):
         """
         cdef Http2Stream stream
         cdef double first = 0
+        self.now = now
         for stream in list(self.streams.values()):
             if 0 < stream.due <= now or stream.due == 0 and (stream.pending or stream.answered and not stream.complete):
                 self._expired(stream, now)

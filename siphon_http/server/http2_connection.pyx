@@ -28,6 +28,7 @@ log = logging.getLogger("siphon_http.server")
 
 cdef int WINDOW = 65535                 # content that a request may send ahead, bytes
 cdef double DRAIN_GRACE_SECONDS = 1.0   # how long a client may take to note that the end is near
+cdef double TRY_AGAIN_SECONDS = 0.125   # how often requests are looked at that wait for room before their handlers run
 cdef double PARTING_SECONDS = 2.0       # how long it may then take to read the rest
 cdef double PONG_SECONDS = 10.0         # how long it may take to answer a PING, unless the interval is shorter
 cdef double FIRST_GRACE_SECONDS = 0.25  # how long one that was silent so far may still bring its first request
@@ -230,7 +231,7 @@ cdef class Http2Connection(AcceptedConnection):
         """Return how often streams are looked at: answers that nobody takes have no other way to be seen."""
         cdef double seconds = min(self.endpoint.write_timeout, self.endpoint.idle_timeout) / 4
         if self.protocol.waiting:
-            seconds = min(seconds, self.endpoint.request_timeout / 8)
+            seconds = min(seconds, self.endpoint.request_timeout / 8, TRY_AGAIN_SECONDS)
         return seconds if not self.told else min(seconds, PARTING_SECONDS / 4)
 
     cdef int _wait(self, double now) except -1:

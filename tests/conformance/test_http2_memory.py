@@ -59,6 +59,34 @@ async def kept(req):
 @http.route("/")
 async def small(req):
     return http.Response(body=b"small")
+
+
+# No test but one asks for these, each of a server of its own.
+@http.route("/first/sync")
+def first_sync(req):
+    return http.Response(body=b"x" * SIZE)
+
+
+@http.route("/first/{ms}")
+async def first(req):
+    await asyncio.sleep(int(req.path_params["ms"]) / 1000)
+    return http.Response(body=b"x" * SIZE)
+
+
+polls = 0
+
+
+@http.route("/poll")
+async def poll(req):
+    global polls
+    polls += 1
+    await asyncio.sleep(20)
+    return http.Response()
+
+
+@http.route("/polls")
+async def count(req):
+    return http.Response(body=str(polls))
 """
 MIB = 1024  # KiB
 STREAMS = 1000
@@ -150,6 +178,37 @@ def test_a_thousand_streams_that_take_nothing(
     assert all(not wire.ended for wire in wires)
     for wire in wires:
         wire.abort()
+
+
+@pytest.mark.parametrize("listener,connections", [("plain", 8), ("wide", 1)])
+@pytest.mark.parametrize("path", ["/first/sync", "/first/10", "/first/100"])
+@pytest.mark.parametrize("window", [65535, 1_048_576])
+def test_a_thousand_streams_of_a_route_that_has_never_answered(
+    server: Server, listener: str, connections: int, path: str, window: int
+) -> None:
+    """Nobody knows yet that it answers much, and its handlers suspend, or are on threads."""
+    before = server.rss_kib()
+    wires = [Wire(server[listener]) for _ in range(connections)]
+    for wire in wires:
+        wire.send(PREFACE + frame(4, 0, 0, WINDOW.to_bytes(2, "big") + window.to_bytes(4, "big")))
+        wire.send(b"".join(ask(2 * n + 1, path) for n in range(STREAMS // connections)))
+    assert peak(server, before, 0.6) < 16 * MIB
+    for wire in wires:
+        assert not wire.ended
+        wire.abort()
+
+
+def test_a_route_of_long_polls_runs_all_its_handlers_soon(server: Server) -> None:
+    """... although it has never answered; another route does not wait for them."""
+    with Wire(server["plain"]) as wire, http2(server["plain"]) as other:
+        wire.send(PREFACE + frame(4, 0, 0) + b"".join(ask(2 * n + 1, "/poll") for n in range(120)) + ask(241, "/"))
+        began = time.monotonic()
+        while b"small" not in wire.buffer:
+            assert wire.fill()
+        assert time.monotonic() - began < 0.2
+        while (running := int(other.get("/polls").body)) < 120:
+            assert running >= 4 and time.monotonic() - began < 2.0
+            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("path", ["/slow", "/kept"])

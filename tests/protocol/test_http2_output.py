@@ -169,6 +169,57 @@ def test_light_requests_pass_by_those_that_wait_for_what_is_foreseen() -> None:
     assert pair.get().body == b"x" and len(pair.server.waiting) == 4
 
 
+def test_few_handlers_begin_before_their_route_has_ever_answered() -> None:
+    """Four at first, of all connections; more in time; all that the client takes once it is known how large answers are."""
+    counts = Traffic().route("/new")
+    assert counts.content == -1
+    pair = suspended(counts, 40)
+    assert len(pair.owner.requests) == counts.trials == 4 and len(pair.server.waiting) == 36
+    for seconds, running in ((0.1, 4), (0.15, 8), (0.25, 16), (0.4, 32), (0.5, 40)):
+        pair.server.expire(100.0 + seconds)
+        assert len(pair.owner.requests) == running
+    pair.client.reset_stream(1)
+    pair.run()
+    assert counts.trials == pair.server.trials == 39
+
+
+@pytest.mark.parametrize("size,running", [(MIB, 4), (300_000, 5), (10, 40), (0, 40)])
+def test_the_first_answer_tells_how_many_may_run(size: int, running: int) -> None:
+    counts = Traffic().route("/new")
+    pair = suspended(counts, 40)
+    pair.owner.drivers[0].respond(pair.owner.requests[0], Response(body=bytes(size)))
+    pair.run()
+    assert len(pair.owner.requests) == running and counts.content == size
+
+
+@pytest.mark.parametrize("status", [204, 302, 404, 500])
+def test_an_answer_that_is_no_measure_ends_the_trial_too(status: int) -> None:
+    counts = Traffic().route("/new")
+    pair = suspended(counts, 40)
+    pair.owner.drivers[0].respond(pair.owner.requests[0], Response(status))
+    assert len(pair.owner.requests) == 40 and counts.content == 0
+
+
+def test_a_streamed_answer_ends_the_trial_too() -> None:
+    counts = Traffic().route("/new")
+    pair = suspended(counts, 40)
+    pair.owner.drivers[0].start(pair.owner.requests[0], Response())
+    assert len(pair.owner.requests) == 40 and counts.content == 0
+
+
+def test_each_connection_may_try_one_handler() -> None:
+    """... of a route that has never answered, and one of a connection that has a route to itself is not held up."""
+    counts = Traffic().route("/new")
+    pairs = [suspended(counts, 10) for _ in range(8)]
+    assert [len(pair.owner.requests) for pair in pairs] == [4, *[1] * 7] and counts.trials == 11
+    pairs[0].owner.counts = Traffic().route("/other")
+    pairs[0].get("/other")
+    assert pairs[0].owner.requests[-1].path == "/other"
+    for pair in pairs:
+        pair.owner.connection.detach()
+    assert counts.trials == 0
+
+
 def test_what_was_foreseen_is_forgotten_when_it_is_known() -> None:
     """A handler that streams, one that is reset, one that times out: each lets the next one run."""
     pair = suspended(known(MIB), 5)
