@@ -5,7 +5,9 @@ SIPHON_HTTP_INSTRUMENTED names the kind of run. SIPHON_HTTP_FAILED is a file tha
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -60,3 +62,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if FAILED and report.failed:
         with Path(FAILED).open("a") as file:
             file.write(f"{report.nodeid}\n")
+
+
+@pytest.fixture(name="collecting")
+def _collecting() -> Iterator[None]:
+    """Let the cyclic collector run at every allocation that can start it."""
+    gc.collect()
+    gc.freeze()  # what is there already need not be looked at each time
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

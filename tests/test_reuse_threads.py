@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,20 +15,6 @@ from tests.protocol.http2_pair import Pair, echo, fields
 from tests.stage import Line, Site, play
 from tests.test_dispatch_leaks import KINDS
 from tests.test_reuse import POOR, RICH, asker, seen
-
-
-@pytest.fixture(name="collecting")
-def _collecting() -> Iterator[None]:
-    """Let the cyclic collector run at every allocation that can start it."""
-    gc.collect()
-    gc.freeze()  # what is there already need not be looked at each time
-    before = gc.get_threshold()
-    gc.set_threshold(1, 1, 1)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])

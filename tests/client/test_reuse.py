@@ -7,7 +7,6 @@ import gc
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,20 +22,6 @@ from tests.protocol.http2_client_pair import Pair
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 MANY = 200
-
-
-@pytest.fixture(name="collecting")
-def _collecting() -> Iterator[None]:
-    """Let the cyclic collector run at every allocation that can start it."""
-    gc.collect()
-    gc.freeze()
-    before = gc.get_threshold()
-    gc.set_threshold(1, 1, 1)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 # ---- requests out of the free list
