@@ -18,7 +18,7 @@ from siphon_http.host.slots import Slot
 
 __all__ = ["Child"]
 
-HELD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+HELD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """Signals that a new process must not get before it can see to them."""
 
 

@@ -156,6 +156,11 @@ class Crew:
                     child.kill()
         await self.until(lambda: not self.children)
 
+    def reopen_logs(self) -> None:
+        """Let all open their log files anew."""
+        for child in self.children:
+            child.order(do="logs")
+
     def kill(self) -> None:
         """End all at once."""
         for child in self.children:
@@ -180,8 +185,8 @@ class Crew:
             self.slots.release(child.slot)
             child.end = _how(code)
             if child.draining:
-                self.is_clean = self.is_clean and code == 0
-                if code:
+                if code and (child.ready or child.failure is None):  # one that could not start leaves nothing undone
+                    self.is_clean = False
                     logger.error("worker %d (pid %d) %s while it drained", child.index, child.pid, child.end)
             else:
                 self.deaths += 1

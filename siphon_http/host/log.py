@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from siphon_http.host.log_output import LogFile, Output, Stream
+
 __all__ = [
     "ACCESS_LOGGER",
     "QUEUE_LINES",
@@ -30,6 +32,7 @@ __all__ = [
     "event_line",
     "flush",
     "is_secret",
+    "reopen",
     "wants_colour",
 ]
 
@@ -132,21 +135,21 @@ class LineWriter(logging.Handler):
     """A handler that formats where it is called and writes on its own thread; it never waits.
 
     streams: each with the formatter of its lines. limit: lines that may wait; beyond it they are dropped and counted.
-    file: the stream among them that `close` closes.
+    tell: is given what there is to say about lines that were lost; None: `streams` are.
     """
 
     def __init__(
         self,
-        streams: list[tuple[TextIO, logging.Formatter]],
+        streams: list[tuple[Stream, logging.Formatter]],
         *,
         limit: int = QUEUE_LINES,
-        file: TextIO | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
         self.dropped = 0
-        self._streams = streams
-        self._file = file
+        self._outputs = [Output(stream, formatter) for stream, formatter in streams]
         self._limit = limit
+        self._tell = self._note if tell is None else tell
         # SimpleQueue.put may be called again from a signal handler that interrupts it; Queue.put would deadlock.
         self._queue: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -159,16 +162,30 @@ class LineWriter(logging.Handler):
             return
         try:
             if whole:
-                lines = [str(record.msg).removesuffix("\n")] * len(self._streams)
+                lines = [str(record.msg).removesuffix("\n")] * len(self._outputs)
             else:
-                lines = [formatter.format(record) for _, formatter in self._streams]
+                lines = [output.formatter.format(record) for output in self._outputs]
         except Exception:  # a bad log call must not end what it reports on
             self.handleError(record)
             return
-        self._queue.put(lines)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="siphon-log", daemon=True)
-            self._thread.start()
+        self._put(lines)
+
+    def reopen(self) -> None:
+        """Open files anew, behind what is queued."""
+        self.acquire()
+        try:
+            self._put([])
+        finally:
+            self.release()
+
+    def tell(self, text: str) -> None:
+        """Queue a warning of the host's; from any thread, also one that somebody waits for who has our lock."""
+        lock = self.lock
+        if lock is not None and lock.acquire(timeout=0.1):
+            try:
+                self.emit(_warning(text))
+            finally:
+                lock.release()
 
     def finish(self, seconds: float = 1.0) -> None:
         """Write what is queued and end the thread; give up after `seconds`. A later line begins a new thread."""
@@ -186,11 +203,19 @@ class LineWriter(logging.Handler):
         self.finish()
 
     def close(self) -> None:
-        """Write what is queued, then close the file."""
+        """Write what is queued, then close files."""
         self.finish()
-        if self._file is not None:
-            self._file.close()
+        for output in self._outputs:
+            output.close()
         super().close()
+
+    def _put(self, lines: list[str]) -> None:
+        self._queue.put(lines)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name="siphon-log", daemon=True)
+            self._thread.start()
+
+    # ---- on the thread
 
     def _write(self) -> None:
         reported = 0
@@ -198,18 +223,24 @@ class LineWriter(logging.Handler):
             if self.dropped > reported and self._queue.qsize() < self._limit // 2:
                 notice = f"{self.dropped - reported} log lines were dropped: nobody reads the log fast enough"
                 reported = self.dropped
-                record = logging.LogRecord("siphon_http.host", logging.WARNING, "", 0, notice, None, None)
-                self._put([formatter.format(record) for _, formatter in self._streams])
-            self._put(lines)
+                self._tell(notice)
+            if not lines:
+                for output in self._outputs:
+                    self._say(output.reopen())
+            for output, line in zip(self._outputs, lines, strict=bool(lines)):
+                self._say(output.put(line))
 
-    def _put(self, lines: list[str]) -> None:
-        for (stream, _), line in zip(self._streams, lines, strict=True):
-            try:
-                stream.write(line + "\n")
-                stream.flush()
-            except (OSError, ValueError):
-                # A closed pipe or a full disk: there is no better place to say so, and serving goes on.
-                self.dropped += 1
+    def _say(self, text: str) -> None:
+        if text:
+            self._tell(text)
+
+    def _note(self, text: str) -> None:
+        for output in self._outputs:
+            output.put(output.formatter.format(_warning(text)))
+
+
+def _warning(text: str) -> logging.LogRecord:
+    return logging.LogRecord("siphon_http.host", logging.WARNING, "", 0, "%s", (text,), None)
 
 
 class LogNamespace:
@@ -274,22 +305,19 @@ def configure(
     """
     stream = sys.stderr if stream is None else stream
     formatter = JsonFormatter() if form == "json" else PrettyFormatter(colour=wants_colour(stream))
-    streams: list[tuple[TextIO, logging.Formatter]] = [(stream, formatter)]
-    opened: TextIO | None = None
+    streams: list[tuple[Stream, logging.Formatter]] = [(stream, formatter)]
     if file is not None:
-        opened = file.open("a", encoding="utf-8", errors="backslashreplace")
-        streams.append((opened, JsonFormatter() if form == "json" else PrettyFormatter()))
-    writer = LineWriter(streams, file=opened)
+        streams.append((LogFile(file), JsonFormatter() if form == "json" else PrettyFormatter()))
+    writer = LineWriter(streams)
     root, access = logging.getLogger(), logging.getLogger(ACCESS_LOGGER)
     own: LineWriter | None = None
     if access_file is not None:
         try:
-            lines = access_file.open("a", encoding="utf-8")
+            own = LineWriter([(LogFile(access_file), PrettyFormatter())], tell=writer.tell)
         except OSError:
             writer.close()
             raise
-        own = LineWriter([(lines, PrettyFormatter())], file=lines)
-    for logger in (root, access):
+    for logger in (access, root):
         for old in [h for h in logger.handlers if isinstance(h, LineWriter)]:
             logger.removeHandler(old)
             old.close()
@@ -307,10 +335,23 @@ def configure(
 
 def flush(seconds: float = 1.0) -> None:
     """Write what is queued in every writer that `configure` made; give up after `seconds`."""
-    for name in ("", ACCESS_LOGGER):
-        for handler in logging.getLogger(name or None).handlers:
-            if isinstance(handler, LineWriter):
-                handler.finish(seconds)
+    for writer in _writers():
+        writer.finish(seconds)
+
+
+def reopen() -> None:
+    """Open every file that `configure` was given anew: the one that is written may have been renamed. Does not wait.
+
+    One that cannot be opened stays as it is, and a line says so.
+    """
+    for writer in _writers():
+        writer.reopen()
+
+
+def _writers() -> list[LineWriter]:
+    """Return what `configure` made; first the one that tells the other what it has lost."""
+    loggers = (logging.getLogger(ACCESS_LOGGER), logging.getLogger())
+    return [handler for logger in loggers for handler in logger.handlers if isinstance(handler, LineWriter)]
 
 
 def event_line(form: LogFormat, text: str) -> str:

@@ -1,6 +1,6 @@
 """What a supervisor and its workers tell each other: JSON lines over a socket of their own.
 
-supervisor -> worker: `Assignment` first, then orders: {"do": "drain"}, {"do": "reload", "what": "script"}.
+supervisor -> worker: `Assignment` first, then orders: {"do": "drain"}, {"do": "reload", "what": "script"}, {"do": "logs"}: open them anew.
 worker -> supervisor: reports: {"is": "ready", ...}, "failed", "reloaded", "kept", "tired"; see `Supervisor`.
 
 A worker whose supervisor has gone drains and ends.
@@ -112,7 +112,7 @@ class Leash:
 
         def nothing(number: int, frame: FrameType | None) -> None: ...
 
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
         for number in numbers:
             signal.signal(number, nothing)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # see Supervisor: until here they had to wait

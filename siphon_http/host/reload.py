@@ -93,7 +93,7 @@ class Reloader:
         loaded.options.builtins.reloaded(True)
         self.count += 1
         self.failed_last = False
-        if what == "configuration":
+        if loaded.config.log != earlier.config.log:
             follow_log(loaded)
         counts = ", ".join(lines[-1] for lines in (list(task.describe()) for _, task in self.tasks) if lines)
         return f"{what} reloaded in {(time.monotonic() - began) * 1000:.0f} ms: {counts}"

@@ -1,4 +1,7 @@
-"""Signals of a process: SIGTERM and SIGINT stop it, a second one ends it at once, SIGHUP asks for a reload."""
+"""Signals of a process: SIGTERM and SIGINT stop it, a second one ends it at once, SIGHUP asks for a reload.
+
+SIGUSR1, and SIGHUP too, whatever becomes of the reload, open the log files anew.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ class Signals:
 
     Python's own handlers are used, not the loop's: they work while the script is loaded, and also when a handler holds
     the loop, so that a second Ctrl-C always ends the process. A SIGHUP that comes before anybody wants it is
-    remembered, one that comes while `draining` ignored. leave: how to end at once, with the exit code.
+    remembered, one that comes while `draining` ignored. logs_reopened: called when this process has opened its log
+    files anew, for those of others. leave: how to end at once, with the exit code.
     """
 
     def __init__(self, leave: Callable[[int], None] = os._exit) -> None:
@@ -34,10 +38,12 @@ class Signals:
         self.stop = asyncio.Event()
         self.draining = False
         self.before_leaving: Callable[[], None] | None = None
+        self.logs_reopened: Callable[[], None] | None = None
         self._hang_up: Callable[[], None] | None = None
         self._leave = leave
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hung_up_early = False
+        self._moved_early = False
         self._ended = False
 
     def install(self) -> None:
@@ -45,6 +51,7 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told)
         signal.signal(signal.SIGHUP, self._hung_up)
+        signal.signal(signal.SIGUSR1, self._moved)
 
     def ended(self) -> None:
         """Nothing is left to stop: from now on a signal ends the process at once."""
@@ -58,6 +65,8 @@ class Signals:
         self._loop = loop
         if self.received is not None:
             self._on_loop(self.stop.set)
+        if self._moved_early:
+            self._on_loop(self._reopen)
 
     def when_hung_up(self, callback: Callable[[], None]) -> None:
         """Call `callback()` on the loop for a SIGHUP; at once if one has come already."""
@@ -80,10 +89,22 @@ class Signals:
 
     def _hung_up(self, number: int, frame: FrameType | None) -> None:
         # Nothing is logged in here: the signal may have interrupted a write of the log itself.
+        self._moved(number, frame)
         if self._hang_up is None:
             self._hung_up_early = True
         else:
             self._on_loop(self._ask)
+
+    def _moved(self, number: int, frame: FrameType | None) -> None:
+        if self._loop is None:
+            self._moved_early = True
+        else:
+            self._on_loop(self._reopen)
+
+    def _reopen(self) -> None:
+        log.reopen()
+        if self.logs_reopened is not None:
+            self.logs_reopened()
 
     def _ask(self) -> None:
         if self.draining:

@@ -8,6 +8,7 @@ import random
 import resource
 from collections.abc import Callable
 
+from siphon_http.host import log
 from siphon_http.host.api import SharedTask
 from siphon_http.host.orders import Leash, Report
 from siphon_http.host.prepare import Prepared
@@ -71,6 +72,8 @@ class SupervisedWorker(Worker):
             self._signals.stop.set()
         elif order["do"] == "reload":
             self._wishes.ask(order["what"])
+        elif order["do"] == "logs":
+            log.reopen()
 
     async def _watch_limits(self, reloader: Reloader) -> None:
         """Ask to be replaced once this process has served, or holds, as much as it may."""

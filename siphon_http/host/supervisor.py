@@ -76,6 +76,7 @@ class Supervisor:
         self._signals.attach(loop)
         self._signals.before_leaving = self.crew.kill
         self._signals.when_hung_up(lambda: self._wishes.ask("configuration"))
+        self._signals.logs_reopened = self.crew.reopen_logs
         signal.signal(signal.SIGCHLD, child_ended)
         try:
             return loop.run_until_complete(self._live())
@@ -239,8 +240,6 @@ class Supervisor:
         Those that were starting when it was asked for may have read what was there before: they do it once they serve.
         """
         began = time.monotonic()
-        if what == "configuration":
-            follow_log(self.prepared)
         done = 0
         text = ""
         children = [post.child for post in self.crew.posts if post.child is not None]
@@ -280,7 +279,8 @@ class Supervisor:
             await self._give_back(before)
             raise
         self._yaml = contents
-        follow_log(loaded)
+        if loaded.config.log != earlier.config.log:
+            follow_log(loaded)
         replaced = 1 + await self._replace_others(loaded.place.count)
         for task in before.values():
             await task.shutdown()  # what it still has, nobody serves any more

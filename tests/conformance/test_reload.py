@@ -234,6 +234,41 @@ def test_certificates_change_without_a_failed_request_and_a_bad_one_changes_noth
     server.stop()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_log_files_that_were_moved_away_are_opened_anew(make: Make, workers: int) -> None:
+    """By SIGUSR1, and by SIGHUP also when the reload fails."""
+    logs = {"level": "info", "file": "app.log", "access_file": "access.log"}
+    server = make({"plain": {"access_log": "{target}"}}, log=logs, workers=workers).start()
+    wait_until(lambda: said(server, "ready in"))  # all workers serve
+    names = ("app.log", "access.log")
+
+    def rotate(number: int) -> None:
+        for name in names:
+            (server.folder / name).replace(server.folder / f"{name}.1")
+        server.signal(number)
+        wait_until(lambda: all((server.folder / name).exists() for name in names))
+        time.sleep(0.1)  # the other worker
+        asked = [f"/version?{number}{n}" for n in range(8)]
+        for target in asked:
+            body(server, target)
+        wait_until(lambda: {*asked} <= {*(server.folder / "access.log").read_text().splitlines()})
+
+    rotate(signal.SIGUSR1)
+    (server.folder / "http.yaml").write_text("servers: [")
+    rotate(signal.SIGHUP)
+    wait_until(lambda: "configuration not reloaded" in (server.folder / "app.log").read_text())
+    server.stop()
+
+
+def test_log_files_are_opened_anew_where_reloading_is_off(make: Make) -> None:
+    script = {"path": "script.py", "reload": "off"}
+    server = make(log={"level": "info", "file": "app.log"}, script=script).start()
+    (server.folder / "app.log").unlink()
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: (server.folder / "app.log").exists())
+    server.stop()
+
+
 @pytest.mark.timeout(60 + 60 * SOAK)
 def test_memory_and_descriptors_stay_flat_over_reloads(make: Make) -> None:
     """Small here; SIPHON_HTTP_SOAK_SCALE=100 has 2,000 reloads under 2,000,000 requests."""

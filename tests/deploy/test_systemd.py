@@ -23,7 +23,7 @@ KNOWN = {
     "Service": (
         "Type NotifyAccess ExecStart ExecReload EnvironmentFile WorkingDirectory User Group WatchdogSec "
         "TimeoutStartSec TimeoutStopSec KillMode Restart RestartSec RestartPreventExitStatus LimitNOFILE TasksMax UMask "
-        "StateDirectory RuntimeDirectory AmbientCapabilities CapabilityBoundingSet NoNewPrivileges ProtectSystem "
+        "StateDirectory RuntimeDirectory LogsDirectory AmbientCapabilities CapabilityBoundingSet NoNewPrivileges ProtectSystem "
         "ProtectHome ProtectClock ProtectControlGroups ProtectHostname ProtectKernelLogs ProtectKernelModules "
         "ProtectKernelTunables PrivateDevices PrivateTmp LockPersonality RemoveIPC RestrictNamespaces RestrictRealtime "
         "RestrictSUIDSGID RestrictAddressFamilies SystemCallArchitectures SystemCallFilter SystemCallErrorNumber"
