@@ -70,7 +70,9 @@ class BuildExt(build_ext):
         super().run()
 
 
-setup(
-    ext_modules=[extension(path) for path in sorted((ROOT / "siphon_http").rglob("*.pyx"))],
-    cmdclass={"build_ext": BuildExt},
-)
+# Where processes are not forked (macOS, and from Python 3.14 on everywhere) those that translate import this file, too.
+if __name__ == "__main__":
+    setup(
+        ext_modules=[extension(path) for path in sorted((ROOT / "siphon_http").rglob("*.pyx"))],
+        cmdclass={"build_ext": BuildExt},
+    )

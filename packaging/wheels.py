@@ -189,7 +189,7 @@ def unpack_suite(sdist: Path) -> Path:
     place = WORK / "suite"
     shutil.rmtree(place, ignore_errors=True)
     with tarfile.open(sdist) as archive:
-        archive.extractall(place, filter="data")
+        archive.extractall(place, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     tree = only(path for path in place.iterdir() if path.is_dir())
     for folder in ("siphon_http", "siphon-stubs", *NEEDS_SOURCES):
         shutil.rmtree(tree / folder)

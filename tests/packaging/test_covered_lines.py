@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from types import ModuleType
 
 import pytest
 
-from tests.source.reading import ROOT
+from tests.packaging.loading import loaded
 
 C_CODE = """\
 /* "siphon_http/x.pyx":3
@@ -45,12 +43,7 @@ static int utility(void) { return 1; }
 
 @pytest.fixture(scope="module")
 def covered() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("covered_lines", ROOT / "packaging" / "covered_lines.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return loaded("covered_lines")
 
 
 def test_a_line_ran_when_the_first_c_line_of_its_statement_did(covered: ModuleType) -> None:
