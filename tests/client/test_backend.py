@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.client.backend import Backend
+from tests.client.black_box import complaints
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +140,21 @@ def test_a_cut_head_is_told_as_odd(backend: Backend) -> None:
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(1) == b""
     assert backend.oddities == ["cut head: b'GET / HTT'"]
+
+
+LEFT = """\
+selector_events.py:864: ResourceWarning: unclosed transport <_SelectorSocketTransport fd=7>
+  _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+ResourceWarning: Enable tracemalloc to get the object allocation traceback
+"""
+SOCKET = "a.py:8: ResourceWarning: unclosed <socket.socket fd={}, family=2, type=1, proto=6>\n  one = None\n"
+
+
+@pytest.mark.parametrize("log", [LEFT, SOCKET.format(7) + LEFT, LEFT + SOCKET.format(7)])
+def test_what_a_closed_loop_of_asyncio_leaves_is_no_complaint(log: str) -> None:
+    assert complaints(log) == []
+
+
+@pytest.mark.parametrize("log", [SOCKET.format(7), LEFT + SOCKET.format(17), LEFT.replace("_Selector", "TCP")])
+def test_what_else_is_not_closed_is_a_complaint(log: str) -> None:
+    assert len(complaints(log)) == 1
