@@ -49,7 +49,7 @@ cdef object task_cancel = Task.cancel
 cdef object task_done = Task.done
 cdef object task_result = Task.result
 # The first version on which an uninitialised Task has not been tried by this file's tests.
-cdef tuple FIRST_UNTRIED = (3, 14)
+cdef tuple FIRST_UNTRIED = (3, 15)
 
 
 cdef int _initialise_early(object task) except -1:
@@ -254,7 +254,9 @@ cdef class Runner:
         step.state, step.is_initialised = FORWARDING, True
         task = _bare_task(step)
         if self._is_eager:
+            step.slow = None    # the first step is timed by who starts it, as in the lazy way
             task_init(task, step, loop=self.loop, context=context, eager_start=True)
+            step.slow = self.slow
             if task_done(task):
                 suspended[0] = False
                 try:

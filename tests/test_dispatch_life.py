@@ -318,9 +318,13 @@ def test_a_blocking_handler_does_not_hold_up_the_others() -> None:
 # ---- what holds the loop
 
 
+@pytest.mark.parametrize("mode", [mode for mode in AVAILABLE_MODES if mode != "task"])
 @pytest.mark.parametrize("kind", ["async", "direct", "guard", "wrap"])
-def test_what_holds_the_loop_is_logged_once_with_its_place(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_holds_the_loop_is_logged_once_with_its_place(
+    kind: str, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
     site = Site()
+    site.pool_settings["task_mode"] = mode
 
     def holds(req: Any) -> None:
         time.sleep(0.12)

@@ -131,6 +131,30 @@ def test_a_suspended_task_shows_where_its_coroutine_waits(stage: Stage) -> None:
 
     stage.play(scenario)
 
+@with_oracle
+@pytest.mark.skipif(not hasattr(asyncio, "format_call_graph"), reason="asyncio has call graphs from Python 3.14 on")
+def test_a_call_graph_shows_the_coroutine_in_every_step(stage: Stage) -> None:
+    tell: Any = getattr(asyncio, "format_call_graph", None)
+
+    async def inner() -> list[str]:
+        texts = [tell()]
+        await asyncio.sleep(0)
+        texts.append(tell())
+        await asyncio.sleep(0.01)
+        return texts
+
+    async def handler() -> list[str]:
+        return await inner()
+
+    async def scenario(runner: Starter) -> None:
+        task = await begin(runner, handler())
+        from_outside = tell(task)
+        for text in (*await task, from_outside):
+            assert 0 < text.index("in async") < text.index("inner()") < text.index("handler()")
+
+    stage.play(scenario)
+
+
 
 @with_oracle
 @pytest.mark.parametrize("named", [False, True])
