@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,14 @@ from siphon_http.errors import RouteError
 
 if TYPE_CHECKING:
     import asyncio
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+    # Annotations are evaluated there when somebody asks, and may name what is imported for type checkers only.
+    _signature = functools.partial(inspect.signature, annotation_format=Format.STRING)
+else:
+    _signature = inspect.signature
 
 __all__ = ["Era", "Generation", "Hook", "Middleware", "Registry", "Route", "where_is"]
 
@@ -109,7 +118,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 def positional_count(function: Callable[..., Any], most: int) -> int | None:
     """Return with how many positional arguments, `most` at most, `function` can be called; None: not known."""
     try:
-        signature = inspect.signature(function)
+        signature = _signature(function)
     except (TypeError, ValueError):
         return None
     for count in range(most, -1, -1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
@@ -193,6 +194,18 @@ def test_a_guard_may_block_on_a_thread_but_a_plain_wrap_may_not() -> None:
     assert "blocking=True is for guards; make this one async" in text_of(
         lambda r: r.add_middleware(lambda req, call_next: None, blocking=True)
     )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated where they stand")
+@pytest.mark.parametrize("head", ["def it(req: Unknown) -> Other", "async def it(req: Unknown, call_next: Unknown)"])
+def test_annotations_may_name_what_only_type_checkers_know(head: str) -> None:
+    scope: dict[str, Any] = {}
+    exec(compile(f"{head}:\n    return None", "script.py", "exec", dont_inherit=True), scope)
+    registry = Registry()
+    registry.add_middleware(scope["it"])
+    if "call_next" not in head:
+        registry.add_route(scope["it"], "/")
+    assert registry.freeze().middleware[0].function is scope["it"]
 
 
 def test_a_generation_is_what_was_registered_so_far_and_does_not_change() -> None:

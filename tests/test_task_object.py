@@ -131,6 +131,7 @@ def test_a_suspended_task_shows_where_its_coroutine_waits(stage: Stage) -> None:
 
     stage.play(scenario)
 
+
 @with_oracle
 @pytest.mark.skipif(not hasattr(asyncio, "format_call_graph"), reason="asyncio has call graphs from Python 3.14 on")
 def test_a_call_graph_shows_the_coroutine_in_every_step(stage: Stage) -> None:
@@ -153,7 +154,6 @@ def test_a_call_graph_shows_the_coroutine_in_every_step(stage: Stage) -> None:
             assert 0 < text.index("in async") < text.index("inner()") < text.index("handler()")
 
     stage.play(scenario)
-
 
 
 @with_oracle
