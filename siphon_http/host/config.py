@@ -36,7 +36,7 @@ SIP_ONLY: Mapping[str, frozenset[str]] = {
 """Keys of the original host that are taken without a look, by block."""
 
 NO_EFFECT: Mapping[str, frozenset[str]] = {
-    "script": frozenset({"async_pool_size", "sync_pool_size", "handler_stall_abort_secs"}),
+    "script": frozenset({"async_pool_size", "sync_pool_size"}),
     "server": frozenset({"instance_id"}),
 }
 """Keys that are checked but change nothing here."""
@@ -58,7 +58,9 @@ class ScriptConfig:
     executor_queue_capacity: int = optional(1024, "blocking calls that may wait for a thread", low=1, high=1_000_000)
     async_pool_size: int | None = optional(None, "no effect: there is one event loop", low=1)
     sync_pool_size: int | None = optional(None, "no effect: threads are started when needed", low=1)
-    handler_stall_abort_secs: int = optional(30, "no effect: slow handlers are answered 504", low=0)
+    handler_stall_abort_secs: int = optional(
+        30, "a process whose event loop is held for so long is ended, unless a terminal is its input; 0: never", low=0
+    )
 
     @staticmethod
     def check_settings(node: MappingNode, values: Mapping[str, Any], findings: Findings) -> None:

@@ -28,6 +28,7 @@ from siphon_http.host import log
 from siphon_http.host.api import SharedTask, Task
 from siphon_http.host.notify import Activation, Notifier
 from siphon_http.host.prepare import Options, Part, Prepared, read
+from siphon_http.host.pulse import Pulse
 from siphon_http.host.reload import Reloader, What, Wishes
 from siphon_http.host.signals import Signals, Stopped
 from siphon_http.host.watch import Watch
@@ -129,6 +130,7 @@ class Worker:
         """Bind, start, serve until told to stop, drain; `shutdown` is called for every task, come what may."""
         tasks: list[tuple[Part, Task]] = []
         drained: float | None = None
+        pulse: Pulse | None = None
         builtins = prepared.options.builtins
         admin = self._admin(prepared)
         try:
@@ -151,10 +153,13 @@ class Worker:
                 reloader = Reloader(prepared, tasks)
                 self._announce(reloader)
                 self._notifier.ready("serving")
+                pulse = _pulse(reloader)
                 await self._serve(reloader)
                 self._state = "draining"
                 drained = await self._drain(reloader)
         finally:
+            if pulse is not None:
+                pulse.close()
             self._state = "draining"
             clean = [await _shut_down(part.name, task) for part, task in reversed(tasks)]
             await builtins.stop()
@@ -277,6 +282,16 @@ class Worker:
             logger.warning("threads that did not end are abandoned: %s", ", ".join(left[:5]))
             log.flush()
             self._leave(code)
+
+
+def _pulse(reloader: Reloader) -> Pulse:
+    """Watch the running loop, as the configuration in use says; not to its end where a person may sit in a debugger."""
+
+    def limit() -> float:
+        seconds = reloader.prepared.config.script.handler_stall_abort_secs
+        return 0 if sys.stdin is not None and sys.stdin.isatty() else seconds
+
+    return Pulse(asyncio.get_running_loop(), limit, lambda: reloader.prepared.script.dirs)
 
 
 def title(loop: str) -> str:

@@ -187,3 +187,30 @@ def test_a_unix_socket_outlives_its_workers(tmp_path: Path) -> None:
         assert not path.exists()
     finally:
         server.kill()
+
+
+STUCK = """
+@http.route("/stuck")
+async def stuck(req):
+    while True:
+        pass
+"""
+
+
+def test_a_worker_whose_loop_is_held_for_ever_is_replaced(make: Make) -> None:
+    server = ready(make(script={"path": "script.py", "handler_stall_abort_secs": 3}))
+    (server.folder / "script.py").write_text(SCRIPT + STUCK)
+    wait_until(lambda: said(server, "script reloaded in 2 workers"))
+    before = set(workers(server))
+    with Wire(server["plain"]) as wire:
+        wire.send(polite("/stuck"))
+        wait_until(lambda: said(server, "ended with exit code 1, another one is started"), 20)
+    line = (SCRIPT + STUCK).splitlines().index("        pass")
+    assert re.search(
+        rf"held for [\d.]+ s.*ended after 3 s\n.*script\.py\", line ({line}|{line + 1}), in stuck", server.log()
+    )
+    assert re.search(r"Timeout \(0:00:03\)!", server.log()), "and what faulthandler says"
+    wait_until(lambda: said(server, ") serves"))
+    assert len(before & set(workers(server))) == 1
+    assert len(pids_that_answer(server, "VERSION")) == 2
+    server.stop()

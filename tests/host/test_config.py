@@ -59,8 +59,7 @@ def test_every_key_of_the_original_is_accepted_with_one_warning(read):
     assert len(parsed.warnings) == 1
     assert parsed.warnings[0] == (
         "siphon.yaml: listen, domain, memory, registrar, rtpengine, server.instance_id, server.server_header, "
-        "script.async_pool_size, script.sync_pool_size, script.handler_stall_abort_secs: without effect, since this host "
-        "speaks no SIP"
+        "script.async_pool_size, script.sync_pool_size: without effect, since this host speaks no SIP"
     )
     assert (parsed.config.script.sync_pool_max, parsed.config.script.executor_queue_capacity) == (64, 10)
     assert parsed.config.server.drain_secs == 5
