@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from siphon_http.config import ClientConfig, HttpConfig, ServerConfig
@@ -31,6 +33,7 @@ def examine(config: HttpConfig) -> Iterator[Finding]:
 def _address(server: ServerConfig) -> Iterator[Finding]:
     subject = str(server.listen)
     if server.listen.kind == "unix":
+        yield _unix(subject, Path(server.listen.path))
         return
     listener = Listener(server)
     try:
@@ -42,6 +45,23 @@ def _address(server: ServerConfig) -> Iterator[Finding]:
     finally:
         listener.close()
     yield Finding(level="ok", subject=subject, text="is free")
+
+
+def _unix(subject: str, path: Path) -> Finding:
+    """Look at the folder of a unix socket; the socket itself is left alone."""
+    folder = path.parent
+    if not folder.is_dir():
+        return Finding(level="fail", subject=subject, text=f"{folder} is no folder", fix=f"mkdir -p {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Finding(level="fail", subject=subject, text=f"this user may not write in {folder}", fix="chown or chmod")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return Finding(level="ok", subject=subject, text="is free")
+    fix = "end who listens there, or choose another path"
+    return Finding(level="fail", subject=subject, text="is in use", fix=fix)
 
 
 def _certificate(server: ServerConfig) -> Iterator[Finding]:

@@ -179,7 +179,13 @@ def _log_files(parsed: HostConfig) -> Iterator[Finding]:
 
 def _own_listeners(parsed: HostConfig) -> Iterator[Finding]:
     for key, place in (("admin.listen", parsed.admin.listen), ("metrics.listen", parsed.metrics.prometheus.listen)):
-        if place is not None and not place.path:
+        if place is not None and place.path:
+            folder = Path(place.path).parent
+            is_there = os.access(folder, os.W_OK | os.X_OK)
+            text = f"{place} can be made" if is_there else f"{folder} is no folder that this user may write in"
+            fix = "" if is_there else f"mkdir -p {folder}, chown or chmod"
+            yield Finding(level="ok" if is_there else "fail", subject=key, text=text, fix=fix)
+        elif place is not None:
             error = _cannot_bind(place)
             fix = "end who has it, or choose another address" if error else ""
             yield Finding(level="fail" if error else "ok", subject=key, text=error or f"{place} is free", fix=fix)

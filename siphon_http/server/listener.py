@@ -307,6 +307,11 @@ def _explain(config: ServerConfig, error: OSError) -> str:
         return f"cannot bind {address}: a file of that name exists and is no socket; remove it or choose another path"
     if error.errno == errno.EADDRINUSE:
         holder = holder_of(address.port) if address.kind == "tcp" else None
+        if holder is not None and holder.startswith(f"pid {os.getpid()} "):
+            return (
+                f"{text}: this process itself has it (another listener, admin.listen, metrics.prometheus.listen or the "
+                "script); choose another address, or restart if that one is to give way"
+            )
         text += f" ({holder} has it)" if holder else ""
         free = _next_free(address.host, address.port) if address.kind == "tcp" else None
         return f"{text}; end that process or choose another address" + (f", port {free} is free" if free else "")

@@ -47,8 +47,26 @@ def test_an_address_in_use_fails_with_what_to_do(examine):
         port = holder.getsockname()[1]
         code, text = examine(f"servers: [{{listen: '127.0.0.1:{port}'}}]\n", f"admin: {{listen: '127.0.0.1:{port}'}}\n")
     assert code == 1
-    assert f"cannot bind 127.0.0.1:{port}" in text and "-> end that process" in text
+    assert f"cannot bind 127.0.0.1:{port}" in text and "-> choose another address" in text
     assert "fail  admin.listen" in text
+
+
+def test_folders_of_unix_sockets_are_looked_at(examine, tmp_path):
+    with socket.socket(socket.AF_UNIX) as holder:
+        holder.bind(str(tmp_path / "taken.sock"))
+        holder.listen()
+        code, text = examine(
+            f"servers: [{{listen: 'unix:{tmp_path}/taken.sock'}}, {{listen: 'unix:{tmp_path}/new.sock'}}, "
+            "{listen: 'unix:/no/h.sock'}]\n",
+            f"admin: {{listen: 'unix:/no/a.sock'}}\nmetrics: {{prometheus: {{listen: 'unix:{tmp_path}/m.sock'}}}}\n",
+        )
+    lines = {tuple(line.split()[:2]): line for line in text.splitlines()}
+    assert code == 1
+    assert lines["fail", f"unix:{tmp_path}/taken.sock"].endswith("is in use")
+    assert lines["ok", f"unix:{tmp_path}/new.sock"].endswith("is free")
+    assert lines["fail", "unix:/no/h.sock"].endswith("/no is no folder")
+    assert "/no is no folder" in lines["fail", "admin.listen"]
+    assert lines["ok", "metrics.listen"].endswith("m.sock can be made")
 
 
 def test_names_of_clients_are_looked_up(examine):
