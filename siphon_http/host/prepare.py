@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,6 +102,10 @@ class Prepared:
 
         Modules of an earlier load stay in place then; what extensions have noted of the failed one does not count.
         """
+        if any(cache.url is not None for cache in self.config.cache):
+            # A fifth of a second, which the loop would pay with the first look-up. What is wrong with it, that says.
+            with contextlib.suppress(Exception):
+                import_module("redis.asyncio")
         self.namespaces.install()
         self.options.builtins.load_begins()
         for part in self.parts:

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,6 @@ def test_the_context_tells_the_extension_about_its_process(here):
 def test_the_context_cuts_tracebacks_to_the_script(here):
     here.write("routes.py", "def handler():\n    import json\n    return json.loads('{')\n")
     prepared, _ = ready()
-    import sys
-
     with pytest.raises(ValueError) as caught:
         sys.modules["siphon_user_script"].handler()
     text = prepared.parts[0].context.user_traceback(caught.value)
@@ -126,6 +125,19 @@ def test_a_log_file_that_cannot_be_opened_is_a_mistake(here):
     here.write("siphon.yaml", "script: {path: routes.py}\nlog: {file: gone/all.log}\nextensions: {fake: fake.yaml}\n")
     with pytest.raises(ConfigError, match=r"log: .*gone/all\.log: No such file"):
         ready()
+
+
+@pytest.mark.parametrize("url, imported", [("redis://localhost:1", True), (None, False)])
+def test_what_speaks_to_redis_is_imported_before_the_loop_runs(here, monkeypatch, url, imported):
+    pytest.importorskip("redis")
+    for name in [one for one in sys.modules if one.partition(".")[0] == "redis"]:
+        monkeypatch.delitem(sys.modules, name)
+    cache = f"cache: [{{name: c{f', url: {chr(39)}{url}{chr(39)}' if url else ''}}}]\n"
+    here.write("siphon.yaml", "script: {path: routes.py}\nextensions: {fake: fake.yaml}\n" + cache)
+    ready()
+    assert ("redis.asyncio" in sys.modules) is imported
+    for name in [one for one in sys.modules if one.partition(".")[0] == "redis"]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_the_command_line_wins_over_the_file(here, capfd):
