@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,13 +199,15 @@ class Listener:
         unix = self.config.listen.kind == "unix"
         create: Callable[..., Awaitable[asyncio.AbstractServer]]
         create = loop.create_unix_server if unix else loop.create_server
+        # From Python 3.13 on a loop removes the file when its server closes, also that of other processes; `stop` knows.
+        keeps: dict[str, Any] = {"cleanup_socket": False} if unix and sys.version_info >= (3, 13) else {}
         try:
             if self._path is not None and _identity(self._path) != self._file:
                 # Bound but not listening, ours looks like a dead one to another process that starts meanwhile.
                 raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             for sock in self._sockets:
                 sock.listen(BACKLOG)  # uvloop would only log that it cannot, and serve nobody
-                self._servers.append(await create(lambda: self._make(), sock=sock, backlog=BACKLOG))  # noqa: PLW0108
+                self._servers.append(await create(lambda: self._make(), sock=sock, backlog=BACKLOG, **keeps))  # noqa: PLW0108
         except OSError as error:
             raise BindError(_explain(self.config, error)) from error
 

@@ -311,6 +311,25 @@ def test_the_socket_of_a_successor_is_not_removed(tmp_path: Path) -> None:
         assert path.exists()
 
 
+@on_each_loop
+def test_the_file_of_an_inherited_socket_stays_when_we_stop(loop: str, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+
+    async def scenario() -> None:
+        with socket.socket(socket.AF_UNIX) as owner:
+            owner.bind(str(path))
+            made = Site()
+            one = Listener(ServerConfig(listen=unix(path)), inherited=[owner.dup()])
+            one.bind()
+            async with made.serving():
+                await one.serve(made.dispatcher, made.endpoint.state)
+                one.close()
+                await asyncio.sleep(0.01)
+        assert path.exists()
+
+    play(scenario, loop)
+
+
 def test_a_socket_that_another_process_replaced_meanwhile_is_not_served(tmp_path: Path) -> None:
     path = tmp_path / "s"
 
