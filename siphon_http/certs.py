@@ -11,11 +11,11 @@ import re
 import ssl
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from siphon_http.errors import Problem, TlsMaterialError
+from siphon_http.records import dataclass
 
 __all__ = [
     "CertificateFacts",

@@ -11,13 +11,13 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
 
 from siphon_http.config_access import AccessFormat, parse_access_log
 from siphon_http.errors import ConfigError, Problem, TlsMaterialError
+from siphon_http.records import dataclass
 from siphon_http.settings import (
     Findings,
     MappingNode,
@@ -49,13 +49,9 @@ _DAY_MS = 86_400_000
 _TIB = 1 << 40
 _UNIX_PATH_LIMIT = 107  # bytes: sun_path of sockaddr_un without its final NUL
 
-_HOST_NAME = re.compile(
-    r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
-)
-_URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<userinfo>[^/@?#]*@)?(?P<host>\[[^\]/]*\]|[^:/?#\[\]]*)(?P<port>:[^/?#]*)?(?P<path>/[^?#]*)?(?P<rest>[?#].*)?",
-    re.IGNORECASE,
-)
+# Patterns are compiled when they are first asked for: hardly any start needs them.
+_HOST_NAME = r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
+_URL = r"(?i)(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<userinfo>[^/@?#]*@)?(?P<host>\[[^\]/]*\]|[^:/?#\[\]]*)(?P<port>:[^/?#]*)?(?P<path>/[^?#]*)?(?P<rest>[?#].*)?"
 
 MaterialCheck = Callable[[Path | None, Path | None, Path | None, Sequence[str]], Sequence[str]]
 """Checks certificate (or None), key (None: in the same file), CAs (or None) and host names to be served.
@@ -111,7 +107,7 @@ def parse_address(node: Node) -> Address:
     if host in {"", "*"}:
         hint = f"write 0.0.0.0:{port}, [::]:{port} for IPv6 too, or 127.0.0.1:{port} for this machine only"
         raise node.refusal(f"a host is missing in the address {_shown(node)}", hint)
-    number = int(port) if re.fullmatch(r"[0-9]{1,10}", port) else -1
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 10 else -1
     if not 0 <= number <= 65_535:
         raise node.refusal(f"the port must be a number between 0 and 65535, got {port!r} in {_shown(node)}")
     return Address("tcp", _listen_host(node, host, port), number, "", text)
@@ -132,7 +128,7 @@ def _listen_host(node: Node, host: str, port: str) -> str:
         raise node.refusal(f"more than one ':' outside of brackets in {_shown(node)}", hint)
     if re.fullmatch(r"[0-9.]+", host) and _ip_address(host) is None:
         raise node.refusal(f"{host} is not an IPv4 address", "four numbers between 0 and 255, without leading zeros")
-    if not _HOST_NAME.fullmatch(host):
+    if not re.fullmatch(_HOST_NAME, host):
         raise node.refusal(f"{host!r} is neither an IP address nor a host name")
     return host
 
@@ -156,7 +152,9 @@ def parse_network(node: Node) -> IPv4Network | IPv6Network:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         hint = (
-            "host names are not looked up" if _HOST_NAME.fullmatch(text) and not re.fullmatch(r"[0-9.]+", text) else ""
+            "host names are not looked up"
+            if re.fullmatch(_HOST_NAME, text) and not re.fullmatch(r"[0-9.]+", text)
+            else ""
         )
         raise node.refusal(f"expected an IP address or network, got {_shown(node)}", hint) from None
     host = text.partition("/")[0]
@@ -205,7 +203,7 @@ def _parse_method(node: Node) -> str:
 def _checked_url(node: Node, expected: str, *, is_proxy: bool = False) -> str:
     """Return an http or https URL as it is written. Raises ConfigError."""
     text = text_of(node, expected).strip()
-    match = _URL.fullmatch(text)
+    match = re.fullmatch(_URL, text)
     if match is None:
         hint = f"write http://{text}" if "://" not in text and re.fullmatch(r"[\w.:\[\]/-]+", text) else ""
         raise node.refusal(f"expected {expected}, got {_shown(node)}", "" if _is_secret(node) else hint)
@@ -218,7 +216,9 @@ def _checked_url(node: Node, expected: str, *, is_proxy: bool = False) -> str:
     if match["userinfo"] and not is_proxy:
         raise node.refusal("a base URL holds no user information", "give `authorization` with the requests")
     bare = host.strip("[]")
-    good = isinstance(_ip_address(bare), ipaddress.IPv6Address) if host.startswith("[") else _HOST_NAME.fullmatch(host)
+    good = (
+        isinstance(_ip_address(bare), ipaddress.IPv6Address) if host.startswith("[") else re.fullmatch(_HOST_NAME, host)
+    )
     if not good:
         raise node.refusal(f"{host!r} is not a host name or IP address" if host else "the URL has no host")
     if port and not (re.fullmatch(r":[0-9]{1,5}", port) and 1 <= int(port[1:]) <= 65_535):

@@ -7,9 +7,9 @@ access_log: '{client} "{method} {target} {protocol}" {status} {bytes_out} {durat
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
+from siphon_http.records import dataclass
 from siphon_http.settings import Node, ScalarNode
 
 __all__ = ["COMBINED", "FIELDS", "JSON", "AccessFormat", "parse_access_log"]
@@ -37,8 +37,8 @@ FIELDS = {
 MOST_PARTS, MOST_HEADERS = 128, 12
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_HEADER = re.compile(r"header:([!#$%&'*+.^_`|~0-9A-Za-z-]+)")
-_SECRET = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
+_HEADER = r"header:([!#$%&'*+.^_`|~0-9A-Za-z-]+)"
+_SECRET = r"(?i)authorization|cookie|token|secret|password|api-?key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ def _text(line: str, name: str) -> AccessFormat:
             raise ValueError("a brace stands alone", "fields are written {status}")
         parts.append(("text", line[at : match.start()]))
         at = match.end()
-        header = _HEADER.fullmatch(match[1])
-        if header is not None and _SECRET.search(header[1]):
+        header = re.fullmatch(_HEADER, match[1])
+        if header is not None and re.search(_SECRET, header[1]):
             raise ValueError(f"{{{match[1]}}} would write secrets into the log", "leave it out")
         if header is not None:
             parts.append(("header", header[1].lower()))

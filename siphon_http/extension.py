@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,8 @@ log = logging.getLogger("siphon_http.extension")
 
 SLOW_SECONDS = 0.1
 """A hook that holds the loop for longer is logged."""
+
+_PLAIN_IN_SHELLS = str.maketrans("", "", "%+,-./0123456789:=@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
 
 CUT_OFF_SECONDS = 0.5
 """What cancelled handlers get to clean up and be answered, before the shutdown hooks run."""
@@ -332,14 +333,23 @@ def _label(hook: Hook) -> str:
     return f"{getattr(hook.function, '__name__', hook.function)} ({hook.where})"
 
 
+def _quoted(text: str) -> str:
+    """Return `text` as one word of a shell."""
+    if text.isascii() and not text.translate(_PLAIN_IN_SHELLS):
+        return text
+    import shlex  # hardly any listener needs it
+
+    return shlex.quote(text)
+
+
 def _curl(url: str, config: Any, path: str) -> str:
     """Return a command that asks a listener for `path`."""
     asks = "" if config.http1 else "--http2-prior-knowledge " if config.tls is None else "--http2 "
     if url.startswith("unix:"):
-        return f"curl {asks}--unix-socket {shlex.quote(url[5:])} {shlex.quote('http://localhost' + path)}"
+        return f"curl {asks}--unix-socket {_quoted(url[5:])} {_quoted('http://localhost' + path)}"
     url = url.replace("://0.0.0.0", "://127.0.0.1").replace("://[::]", "://[::1]")
-    insecure = f"--cacert {shlex.quote(str(config.tls.cert_path))} " if config.tls is not None else ""
-    return f"curl {asks}{insecure}{shlex.quote(url + path)}"
+    insecure = f"--cacert {_quoted(str(config.tls.cert_path))} " if config.tls is not None else ""
+    return f"curl {asks}{insecure}{_quoted(url + path)}"
 
 
 extension = HttpExtension

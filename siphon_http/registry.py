@@ -7,12 +7,12 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from siphon_http._core.pattern import Pattern, parse_pattern
 from siphon_http._core.router import Router
 from siphon_http.errors import RouteError
+from siphon_http.records import dataclass
 
 if TYPE_CHECKING:
     import asyncio

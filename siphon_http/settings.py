@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from siphon_http.errors import ConfigError, Problem
+from siphon_http.records import dataclass
 from siphon_http.settings_nodes import Document, MappingNode, Node, ScalarNode, SequenceNode
 
 __all__ = [
@@ -71,7 +72,7 @@ _SCALES: Final[Mapping[str, Mapping[str, float]]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Key:
     """What is known of one key.
 
@@ -148,7 +149,7 @@ def fields_of(schema: type) -> tuple[Key, ...]:
     return tuple(keys)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Findings:
     """What was found wrong (`problems`) or doubtful (`warnings`, one line each) so far."""
 

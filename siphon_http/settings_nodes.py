@@ -17,24 +17,25 @@ from siphon_http.errors import ConfigError, Problem
 __all__ = ["Document", "MappingNode", "Node", "ScalarNode", "SequenceNode", "path_below"]
 
 _LINE_SHOWN = 160  # characters of a source line in a message
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,29})")
-_FLOAT = re.compile(r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?|[0-9]+[eE][-+]?[0-9]{1,4})")
+# Patterns are compiled when they are first asked for: most are for messages.
+_INT = r"[-+]?(?:0|[1-9][0-9]{0,29})"
+_FLOAT = r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?|[0-9]+[eE][-+]?[0-9]{1,4})"
 _WORDS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 
-_SECRET = re.compile(r"token|secret|passw", re.IGNORECASE)
-_SECRET_EXPANDED = re.compile(r"token|secret|passw|key", re.IGNORECASE)  # `key: a.pem` is a path, ${API_KEY} rarely is
-_NAMES_A_FILE = re.compile(r"(?:path|file|dir)$", re.IGNORECASE)
-_SECRET_LINE = re.compile(r"(?i)((?:token|secret|passw)[\w-]*[\"']?\s*:\s+)(?!\$\{|[|>{\[])\S.*")
-_USERINFO = re.compile(r"://[^/@\s\"']+@")
+_SECRET = r"(?i)token|secret|passw"
+_SECRET_EXPANDED = r"(?i)token|secret|passw|key"  # `key: a.pem` is a path, ${API_KEY} rarely is
+_NAMES_A_FILE = r"(?i)(?:path|file|dir)$"
+_SECRET_LINE = r"(?i)((?:token|secret|passw)[\w-]*[\"']?\s*:\s+)(?!\$\{|[|>{\[])\S.*"
+_USERINFO = r"://[^/@\s\"']+@"
 
 
 def _redacted(text: str) -> str:
     """Return `text` without the userinfo of URLs and without the values of keys that name secrets."""
-    return _SECRET_LINE.sub(r"\1***", _USERINFO.sub("://***@", text))
+    return re.sub(_SECRET_LINE, r"\1***", re.sub(_USERINFO, "://***@", text))
 
 
 class Document:
@@ -144,7 +145,7 @@ class ScalarNode(Node):
         """Whether the key or a variable has the name of a secret, so that no message may show the value."""
         pattern = _SECRET_EXPANDED if self.variables else _SECRET
         name = self.path.rpartition(".")[2].partition("[")[0]
-        return any(pattern.search(n) and not _NAMES_A_FILE.search(n) for n in (name, *self.variables))
+        return any(re.search(pattern, n) and not re.search(_NAMES_A_FILE, n) for n in (name, *self.variables))
 
     def problem(self, reason: str, hint: str = "") -> Problem:
         """As Node.problem; a secret that the file holds in clear is cut from the line."""
@@ -265,8 +266,10 @@ def _typed(text: str) -> bool | int | float | str | None:
     """Return the value of an unquoted scalar (YAML 1.2, 10.3.2, without octal, hexadecimal, infinities and NaN)."""
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text):
+    if text[0] not in "+-.0123456789":
+        return text
+    if re.fullmatch(_INT, text):
         return int(text)
-    if _FLOAT.fullmatch(text) and math.isfinite(float(text)):
+    if re.fullmatch(_FLOAT, text) and math.isfinite(float(text)):
         return float(text)
     return text

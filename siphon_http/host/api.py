@@ -8,9 +8,11 @@ An extension is an object found through the entry point group `siphon.extensions
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
+
+from siphon_http.records import dataclass
 
 __all__ = [
     "Context",

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -89,7 +90,9 @@ def _fail(message: str) -> NoReturn:
 
 
 def _parser(command: str, *, settings_file: bool = True) -> _Parser:
-    parser = _Parser(prog=f"siphon-http {command}", add_help=False, allow_abbrev=False)
+    # argparse formats each option once to check it: without a width it imports shutil, and with that four packers.
+    width = partial(argparse.HelpFormatter, width=80)
+    parser = _Parser(prog=f"siphon-http {command}", add_help=False, allow_abbrev=False, formatter_class=width)
     parser.add_argument("-h", "--help", action="store_true")
     if settings_file:
         parser.add_argument("file", nargs="?", default="siphon.yaml")

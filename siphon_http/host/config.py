@@ -7,13 +7,14 @@ whose feature this version lacks in a warning of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
 from siphon_http import settings
 from siphon_http.errors import Problem
 from siphon_http.host.config_admin import AdminConfig, CacheConfig, MetricsConfig
+from siphon_http.records import dataclass
 from siphon_http.settings import Findings, MappingNode, Node, ScalarNode, SequenceNode, optional, required
 
 __all__ = ["HostConfig", "LogConfig", "Parsed", "ScriptConfig", "ServerConfig", "parse"]

@@ -5,18 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from siphon_http.records import dataclass
 from siphon_http.settings import Findings, MappingNode, Node, ScalarNode, optional, required, text_of
 
 __all__ = ["AdminAuth", "AdminConfig", "CacheConfig", "Endpoint", "MetricsConfig", "PrometheusConfig"]
 
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
-_REDIS = re.compile(
-    r"(rediss?://([^@/?#\s]*@)?(\[[0-9a-fA-F:.]+\]|[^\s:/?#@]+)(:[0-9]{1,5})?(/[0-9]*)?|unix://\S+)(\?\S*)?"
-)
+_HOST = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?"
+_REDIS = r"(rediss?://([^@/?#\s]*@)?(\[[0-9a-fA-F:.]+\]|[^\s:/?#@]+)(:[0-9]{1,5})?(/[0-9]*)?|unix://\S+)(\?\S*)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ def _parse_endpoint(node: Node) -> Endpoint:
     host, colon, port = text.rpartition(":")
     host = host or "0.0.0.0"  # `:9100` is how exporters write it
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    good = _HOST.fullmatch(bare) is not None if bare == host else _is_v6(bare)
+    good = re.fullmatch(_HOST, bare) is not None if bare == host else _is_v6(bare)
     if not colon or not good or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
         raise node.refusal(f"expected {expected}, got {node.got()}")
     return Endpoint(bare, int(port))
@@ -64,7 +62,7 @@ def _parse_path(node: Node) -> str:
 
 def _parse_redis(node: Node) -> str:
     text = text_of(node, "a URL such as redis://localhost:6379/0").strip()
-    if not _REDIS.fullmatch(text):
+    if not re.fullmatch(_REDIS, text):
         raise node.refusal("expected a URL such as redis://localhost:6379/0, rediss://... or unix:///run/redis.sock")
     return text
 

@@ -9,11 +9,12 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce
 from typing import Any, Protocol
 
 from siphon_http.host.api import Extension
+from siphon_http.records import dataclass
 
 __all__ = ["GROUP", "Discovery", "EntryPoint", "discover"]
 

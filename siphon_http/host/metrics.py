@@ -36,8 +36,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds of a histogram of the script, unless it gives its own."""
 
-_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+_NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+_LABEL = r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*"
 _TYPES = {COUNTER: "counter", GAUGE: "gauge", LOCAL: "gauge", HISTOGRAM: "histogram"}
 
 
@@ -169,9 +169,9 @@ class MetricsNamespace:
         self, kind: type, name: str, help: str, labels: Sequence[str] | None
     ) -> tuple[str, str, tuple[str, ...]]:
         names = tuple(labels or ())
-        if not _NAME.fullmatch(name) or name.startswith(("siphon_", "process_")):
+        if not re.fullmatch(_NAME, name) or name.startswith(("siphon_", "process_")):
             raise ValueError(f"{name!r} is no name for a metric of a script: letters, digits and _; not siphon_...")
-        if isinstance(labels, str) or not all(_LABEL.fullmatch(n) and n not in {"le", "worker"} for n in names):
+        if isinstance(labels, str) or not all(re.fullmatch(_LABEL, n) and n not in {"le", "worker"} for n in names):
             raise ValueError(f"metric {name}: labels are a list of names of letters, digits and _, got {labels!r}")
         if self._kinds.setdefault(name, (kind, names)) != (kind, names):
             was, had = self._kinds[name]

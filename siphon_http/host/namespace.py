@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 __all__ = ["Namespaces"]
 
@@ -26,8 +27,8 @@ SIP = frozenset(_SIP_WORDS.split())
 Entry = tuple[str, object, Callable[..., Any], bool, dict[str, Any] | None]
 
 
-class Namespaces(MetaPathFinder):
-    """What scripts may import from `siphon`, and why they may not import the rest.
+class Namespaces:
+    """A finder: what scripts may import from `siphon`, and why they may not import the rest.
 
     available: name to namespace. missing: extensions that are configured but cannot be used, with the reason.
     installed: extensions that could be configured. shown: siphon.yaml as the user named it.

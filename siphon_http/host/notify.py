@@ -23,9 +23,9 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
 
 from siphon_http.errors import BindError
+from siphon_http.records import dataclass
 
 __all__ = ["FIRST_FD", "Activation", "Notifier", "Passed"]
 

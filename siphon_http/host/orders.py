@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 from siphon_http.host.api import Place
 from siphon_http.host.prepare import Options
 from siphon_http.host.slots import attach
+from siphon_http.records import dataclass
 
 __all__ = ["Assignment", "Leash", "Report", "send", "split_lines"]
 

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from siphon_http.host.metrics import MetricsNamespace
 from siphon_http.host.namespace import Namespaces
 from siphon_http.host.notify import Activation
 from siphon_http.host.script import Script
+from siphon_http.records import dataclass
 from siphon_http.settings import sorted_problems
 
 __all__ = ["HostContext", "Options", "Part", "Prepared", "new_context", "prepare", "processors", "read"]

@@ -10,7 +10,6 @@ import importlib
 import linecache
 import os
 import sys
-import sysconfig
 import time
 import traceback
 from collections.abc import Iterable, Sequence
@@ -157,6 +156,8 @@ def _is_foreign(file: str, folder: str) -> bool:
     parts = file[len(folder.rstrip(os.sep)) :].split(os.sep)
     if "site-packages" in parts or "dist-packages" in parts:
         return True
+    import sysconfig  # only who has modules below the script's folder that are no helpers
+
     paths = sysconfig.get_paths()
     roots = [paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")]
     roots += [sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]

@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 
 __all__ = ["LOOK_SECONDS", "Watch"]
 
@@ -34,7 +33,7 @@ class _File:
 
     __slots__ = ("content", "look")
 
-    def __init__(self, look: Look, content: bytes | None) -> None:
+    def __init__(self, look: Look, content: int | None) -> None:
         self.look = look
         self.content = content
 
@@ -151,14 +150,14 @@ def _first_look(path: str, since: int) -> _File:
     return _File(look, content)
 
 
-def _content(path: str) -> bytes | None:
-    """Return a digest of a file, or of the names of modules in a folder; None: it cannot be read."""
+def _content(path: str) -> int | None:
+    """Return what tells contents of a file, or names of modules in a folder, apart; None: it cannot be read."""
     try:
         if os.path.isdir(path):
             names = sorted(name for name in os.listdir(path) if name.endswith(".py"))
-            return "\0".join(names).encode()
+            return hash("\0".join(names))
         with open(path, "rb") as file:
-            return blake2b(file.read(), digest_size=16).digest()
+            return hash(file.read())
     except OSError:
         return None
 

@@ -27,8 +27,8 @@ from siphon_http._core.request_id cimport is_request_id
 __all__ = ["AccessLog", "masked_url"]
 
 FLUSH_SECONDS = 0.2
-SECRET = re.compile(r"authorization|cookie|token|secret|passw|api[-_]?key|signature", re.IGNORECASE)
-USERINFO = re.compile(r"(://)[^/?#@\s]*@")
+SECRET = r"(?i)authorization|cookie|token|secret|passw|api[-_]?key|signature"
+USERINFO = r"(://)[^/?#@\s]*@"
 
 cdef enum:
     FLUSH_BYTES = 131072
@@ -424,13 +424,13 @@ cdef class AccessLog:
 
 def masked_url(str url):
     """Return a target or URL without user information and without the values of secrets in its query."""
-    url = USERINFO.sub(r"\1***@", url)
+    url = re.sub(USERINFO, r"\1***@", url)
     path, sign, query = url.partition("?")
-    if not sign or not ("%" in query or SECRET.search(query)):
+    if not sign or not ("%" in query or re.search(SECRET, query)):
         return url
     pieces = re.split("([&;])", query)
     for i in range(0, len(pieces), 2):
         key, equals, _ = pieces[i].partition("=")
-        if equals and SECRET.search(unquote_plus(key) if "%" in key else key):
+        if equals and re.search(SECRET, unquote_plus(key) if "%" in key else key):
             pieces[i] = f"{key}=***"
     return path + sign + "".join(pieces)

@@ -130,7 +130,9 @@ class Listener:
         return True
 
     def _bind_tcp(self, host: str, port: int, sockets: list[socket.socket]) -> None:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # As bytes: a str is encoded by IDNA, whose tables take a millisecond to load, and change no name of ASCII.
+        name = host.encode() if host.isascii() else host
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         seen = set()
         missing: OSError | None = None
         for family, kind, protocol, _, where in found:
