@@ -60,7 +60,7 @@ class ScriptConfig:
     async_pool_size: int | None = optional(None, "no effect: there is one event loop", low=1)
     sync_pool_size: int | None = optional(None, "no effect: threads are started when needed", low=1)
     handler_stall_abort_secs: int = optional(
-        30, "a process whose event loop is held for so long is ended, unless a terminal is its input; 0: never", low=0
+        30, "a worker whose event loop is held for so long is ended, and another one started; 0: never", low=0
     )
 
     @staticmethod

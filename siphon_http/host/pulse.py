@@ -1,7 +1,8 @@
-"""Notices a loop that does not turn: names the line that holds it while it does, and ends the process when that lasts.
+"""Notices a loop that does not turn: names the line that holds it while it does, and ends a worker when that lasts.
 
 What holds a loop for a while is named by whoever called it, afterwards. What never gives it back (an endless loop, a
-lock, a call without time-out) is only seen from outside: by a thread here, and by faulthandler's, which needs no Python.
+lock, a call without time-out) is only seen from outside: by a thread. It counts the time in which it ran itself and the
+loop did not, so that a process that was stopped, or had no processor, is not taken for one that hangs.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import logging
+import os
 import sys
 import threading
 import time
@@ -16,6 +18,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from siphon_http.host import log
 from siphon_http.host.script import is_user_file
 
 __all__ = ["HELD_SECS", "Pulse"]
@@ -30,19 +33,18 @@ LOOK_SECS = 1.0
 MOST_FRAMES = 6
 
 
-def abort_later(seconds: float) -> None:
-    """End the process after `seconds`, with exit code 1 and the frames of all threads on standard error; 0: do not."""
-    if seconds:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=2)
-    else:
-        faulthandler.cancel_dump_traceback_later()
+def abort() -> None:
+    """End the process at once, with exit code 1 and the frames of all threads on standard error."""
+    log.flush()
+    faulthandler.dump_traceback(file=2, all_threads=True)
+    os._exit(1)
 
 
 class Pulse:
     """Watches the loop of the thread that makes it, until `close`.
 
-    limit: how long the loop may be held until the process is ended, seconds; 0: for ever. Asked at every beat. folders:
-    of the script, whose frames are shown. later: ends the process after so many seconds, if it is not called again.
+    limit: how long the loop may be held until the process is ended, seconds; 0: for ever. Asked at every look. folders:
+    of the script, whose frames are shown. end: ends the process.
     """
 
     def __init__(
@@ -51,52 +53,58 @@ class Pulse:
         limit: Callable[[], float],
         folders: Callable[[], Sequence[str]],
         *,
-        later: Callable[[float], None] = abort_later,
+        end: Callable[[], None] = abort,
     ) -> None:
         self._loop = loop
         self._limit = limit
         self._folders = folders
-        self._later = later
+        self._end = end
         self._thread = threading.get_ident()
-        self._ended = threading.Event()
-        self._armed = 0.0
+        self._closed = threading.Event()
+        self._beats = self._seen = 0
+        self._held = 0.0
         self._said = float("-inf")
         self._beat()
         threading.Thread(target=self._look_on, name="siphon-pulse", daemon=True).start()
 
     def close(self) -> None:
         """Watch no more."""
-        self._ended.set()
+        self._closed.set()
         self._timer.cancel()
-        self._later(0)
 
     def _beat(self) -> None:
-        self._at = time.monotonic()
-        limit = self._limit()
-        if self._at - self._armed >= min(limit / 4, 5.0):  # a thread is begun each time: not at every beat
-            self._armed = self._at
-            self._later(limit)
+        self._beats += 1
         self._timer = self._loop.call_later(BEAT_SECS, self._beat)
 
     def _look_on(self) -> None:
         looked = time.monotonic()
-        while not self._ended.wait(LOOK_SECS):
+        while not self._closed.wait(LOOK_SECS):
             before, looked = looked, time.monotonic()
-            if looked - before < LOOK_SECS + HELD_SECS / 2:  # else all of us stood still: stopped, or no processor
-                self.look(looked)
+            self.look(looked, looked - before)
 
-    def look(self, now: float) -> None:
-        """Say that the loop is held, and by what, if it is; at most once a minute. On any thread but the loop's."""
-        held = now - self._at
-        if held < HELD_SECS or now - self._said < SAY_AGAIN_SECS:
-            return
+    def look(self, now: float, passed: float) -> None:
+        """Note that `passed` seconds are over: if the loop was held, say by what, once a minute; on any thread but its.
+
+        Ends the process when that has lasted for the limit.
+        """
+        if self._beats != self._seen:
+            self._seen = self._beats
+            self._held = 0.0
+        elif passed < LOOK_SECS + HELD_SECS / 2:  # else all of us stood still
+            self._held += passed
+        limit = self._limit()
+        is_over = 0 < limit <= self._held
+        if is_over or (self._held >= HELD_SECS and now - self._said >= SAY_AGAIN_SECS):
+            self._said = now
+            self._say("; the process ends" if is_over else f"; the process ends after {limit:.0f} s" if limit else "")
+        if is_over:
+            self._end()
+
+    def _say(self, what_follows: str) -> None:
         frame = sys._current_frames().get(self._thread)
         if frame is not None:
-            self._said = now
-            limit = self._limit()
-            end = f"; the process is ended after {limit:.0f} s" if limit else ""
-            text = "the event loop has been held for %.1f s, nothing is served meanwhile%s\n%s"
-            logger.error(text, held, end, _shown(frame, self._folders()))
+            text = "the event loop has been held for %.0f s, nothing is served meanwhile%s\n%s"
+            logger.error(text, self._held, what_follows, _shown(frame, self._folders()))
 
 
 def _shown(frame: FrameType, folders: Sequence[str]) -> str:

@@ -47,6 +47,9 @@ class SupervisedWorker(Worker):
         self._report("ready", reloader.prepared, listeners=listeners, counts=counts, loop=self._loop_name)
         self._tired = asyncio.ensure_future(self._watch_limits(reloader))
 
+    def _stall_limit(self, reloader: Reloader) -> float:
+        return reloader.prepared.config.script.handler_stall_abort_secs
+
     def _new_watch(self) -> Watch | None:
         return None  # the supervisor watches
 

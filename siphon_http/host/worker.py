@@ -153,7 +153,11 @@ class Worker:
                 reloader = Reloader(prepared, tasks)
                 self._announce(reloader)
                 self._notifier.ready("serving")
-                pulse = _pulse(reloader)
+                pulse = Pulse(
+                    asyncio.get_running_loop(),
+                    lambda: self._stall_limit(reloader),
+                    lambda: reloader.prepared.script.dirs,
+                )
                 await self._serve(reloader)
                 self._state = "draining"
                 drained = await self._drain(reloader)
@@ -193,6 +197,10 @@ class Worker:
 
     def _loop_runs(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self._signals.when_hung_up(lambda: self._wishes.ask("configuration"))
+
+    def _stall_limit(self, reloader: Reloader) -> float:
+        """Return after how many seconds a held loop ends the process; 0, since nobody is here to start another one."""
+        return 0
 
     def _new_watch(self) -> Watch | None:
         return Watch(lambda: self._wishes.ask("script"))
@@ -282,16 +290,6 @@ class Worker:
             logger.warning("threads that did not end are abandoned: %s", ", ".join(left[:5]))
             log.flush()
             self._leave(code)
-
-
-def _pulse(reloader: Reloader) -> Pulse:
-    """Watch the running loop, as the configuration in use says; not to its end where a person may sit in a debugger."""
-
-    def limit() -> float:
-        seconds = reloader.prepared.config.script.handler_stall_abort_secs
-        return 0 if sys.stdin is not None and sys.stdin.isatty() else seconds
-
-    return Pulse(asyncio.get_running_loop(), limit, lambda: reloader.prepared.script.dirs)
 
 
 def title(loop: str) -> str:

@@ -207,9 +207,9 @@ def test_a_worker_whose_loop_is_held_for_ever_is_replaced(make: Make) -> None:
         wait_until(lambda: said(server, "ended with exit code 1, another one is started"), 20)
     line = (SCRIPT + STUCK).splitlines().index("        pass")
     assert re.search(
-        rf"held for [\d.]+ s.*ended after 3 s\n.*script\.py\", line ({line}|{line + 1}), in stuck", server.log()
+        rf"held for [\d.]+ s.*ends after 3 s\n.*script\.py\", line ({line}|{line + 1}), in stuck", server.log()
     )
-    assert re.search(r"Timeout \(0:00:03\)!", server.log()), "and what faulthandler says"
+    assert "Current thread 0x" in server.log(), "and what faulthandler says"
     wait_until(lambda: said(server, ") serves"))
     assert len(before & set(workers(server))) == 1
     assert len(pids_that_answer(server, "VERSION")) == 2
