@@ -1,10 +1,10 @@
 """What it costs to see: access log and metrics, in CPU time of the server for each request.
 
-    python benchmarks/load/seeing.py [--seconds 3] [--rounds 5] [--server-cpu N] [--load-cpu N]
+    python benchmarks/load/seeing.py [--seconds 3] [--rounds 5] [--different] [--server-cpu N] [--load-cpu N]
 
-One script, served in five ways, interleaved: nothing to see, each access log into a file, metrics that are scraped once a
+One script, served in six ways, interleaved: nothing to see, each access log into a file, metrics that are scraped once a
 second, and all together. wrk asks on 64 connections from another CPU. Printed: medians, and the difference to the first way,
-smallest and largest of the rounds in parentheses.
+smallest and largest of the rounds in parentheses. --different: no two requests in a row have the same target or agent.
 """
 
 from __future__ import annotations
@@ -30,6 +30,16 @@ async def hello(req):
     return http.Response(body=b"hello")
 """
 
+DIFFERENT = """
+local agents = {"curl/8.5.0", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36"}
+local n = 0
+request = function()
+  n = n + 1
+  local fields = {["User-Agent"] = agents[n % 2 + 1], ["X-Tenant"] = "t" .. n % 97}
+  return wrk.format("GET", "/hello/" .. n * 7919 % 1000003 .. "?page=" .. n % 100, fields)
+end
+"""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -44,12 +54,13 @@ WAYS = (
     Way("nothing", "false", False),
     Way("access log, combined", "combined", False),
     Way("access log, json", "json", False),
+    Way("access log, own", "'{client} {method} {target} {status} {bytes_out} {duration_ms} {header:x-tenant}'", False),
     Way("metrics", "false", True),
     Way("json and metrics", "json", True),
 )
 
 
-def cost(way: Way, seconds: int, server_cpus: set[int], load_cpus: set[int]) -> float:
+def cost(way: Way, seconds: int, different: bool, server_cpus: set[int], load_cpus: set[int]) -> float:
     """Serve, load, stop; return CPU microseconds for each request. Raises LoadError."""
     port, metrics_port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as name:
@@ -59,7 +70,7 @@ def cost(way: Way, seconds: int, server_cpus: set[int], load_cpus: set[int]) -> 
         if way.metrics:
             text += f"metrics: {{prometheus: {{listen: '127.0.0.1:{metrics_port}'}}}}\n"
         (folder / "siphon.yaml").write_text(text)
-        (folder / "http.yaml").write_text(f"servers: [{{listen: '127.0.0.1:{port}', access_log: {way.access_log}}}]\n")
+        (folder / "http.yaml").write_text(f"servers:\n- listen: '127.0.0.1:{port}'\n  access_log: {way.access_log}\n")
         environment = {"PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "siphon_http", "run"]
         server = Server(command, folder, environment, server_cpus, folder / "out")
@@ -71,6 +82,9 @@ def cost(way: Way, seconds: int, server_cpus: set[int], load_cpus: set[int]) -> 
                 scraper.start()
             url = f"http://127.0.0.1:{port}/hello/world"
             wrk = ["wrk", "-t1", "-c64", "-H", "User-Agent: wrk/4.1.0"]
+            if different:
+                (folder / "different.lua").write_text(DIFFERENT)
+                wrk += ["-s", str(folder / "different.lua")]
             run_wrk([*wrk, "-d1s", url], 1, load_cpus)
             before = server.cpu_seconds()
             loaded = run_wrk([*wrk, f"-d{seconds}s", url], seconds, load_cpus)
@@ -105,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--different", action="store_true")
     parser.add_argument("--server-cpu", type=int)
     parser.add_argument("--load-cpu", type=int)
     arguments = parser.parse_args()
@@ -112,7 +127,7 @@ def main() -> None:
     figures: dict[str, list[float]] = {way.name: [] for way in WAYS}
     for _ in range(arguments.rounds):
         for way in WAYS:
-            figures[way.name].append(cost(way, arguments.seconds, server_cpus, load_cpus))
+            figures[way.name].append(cost(way, arguments.seconds, arguments.different, server_cpus, load_cpus))
     print("| seen | CPU us | more |")
     print("|---|---|---|")
     plain = figures[WAYS[0].name]

@@ -42,7 +42,7 @@ QUEUE_LINES = 10_000
 """Lines, or batches of an access log's lines, that may wait for the writing thread."""
 
 ACCESS_LOGGER = "siphon_http.access"
-"""Its records hold whole lines, and have the attribute `whole_lines`."""
+"""Its records hold whole lines, and have the attribute `whole_lines`; their `msg` is a str, or a buffer of ASCII."""
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
@@ -151,7 +151,7 @@ class LineWriter(logging.Handler):
         self._limit = limit
         self._tell = self._note if tell is None else tell
         # SimpleQueue.put may be called again from a signal handler that interrupts it; Queue.put would deadlock.
-        self._queue: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[str] | memoryview | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -160,9 +160,10 @@ class LineWriter(logging.Handler):
         if self._queue.qsize() >= self._limit:
             self.dropped += str(record.msg).count("\n") if whole else 1
             return
+        lines: list[str] | memoryview
         try:
             if whole:
-                lines = [str(record.msg).removesuffix("\n")] * len(self._outputs)
+                lines = memoryview(record.msg.encode() if isinstance(record.msg, str) else record.msg)
             else:
                 lines = [output.formatter.format(record) for output in self._outputs]
         except Exception:  # a bad log call must not end what it reports on
@@ -209,7 +210,7 @@ class LineWriter(logging.Handler):
             output.close()
         super().close()
 
-    def _put(self, lines: list[str]) -> None:
+    def _put(self, lines: list[str] | memoryview) -> None:
         self._queue.put(lines)
         if self._thread is None:
             self._thread = threading.Thread(target=self._write, name="siphon-log", daemon=True)
@@ -224,11 +225,16 @@ class LineWriter(logging.Handler):
                 notice = f"{self.dropped - reported} log lines were dropped: nobody reads the log fast enough"
                 reported = self.dropped
                 self._tell(notice)
-            if not lines:
+            if isinstance(lines, memoryview):
+                for output in self._outputs:
+                    self._say(output.put(lines))
+            elif not lines:
                 for output in self._outputs:
                     self._say(output.reopen())
-            for output, line in zip(self._outputs, lines, strict=bool(lines)):
-                self._say(output.put(line))
+            else:
+                for output, line in zip(self._outputs, lines, strict=True):
+                    self._say(output.put(line))
+            del lines  # who made them may use their memory again
 
     def _say(self, text: str) -> None:
         if text:

@@ -36,9 +36,9 @@ class LogFile:
         self._file = FileIO(path, "ab")
         self._is_torn = False
 
-    def write(self, text: str, /) -> None:
-        """Append `text`. Raises OSError."""
-        rest = memoryview(text.encode("utf-8", "backslashreplace"))
+    def write(self, text: str | memoryview, /) -> None:
+        """Append `text`, or bytes of it. Raises OSError."""
+        rest = memoryview(text.encode("utf-8", "backslashreplace")) if isinstance(text, str) else text
         if self._is_torn:
             self._file.write(b"\n")
             self._is_torn = False
@@ -77,13 +77,20 @@ class Output:
         self._said = float("-inf")
         self._is_told = False
 
-    def put(self, line: str) -> str:
-        """Write a line. One that cannot be written is counted; nothing is raised."""
+    def put(self, line: str | memoryview) -> str:
+        """Write a line, or the bytes of whole lines. What cannot be written is counted; nothing is raised."""
         try:
-            self._stream.write(line + "\n")
+            if isinstance(line, str):
+                self._stream.write(line + "\n")
+            elif isinstance(self._stream, LogFile):
+                self._stream.write(line)
+            elif (binary := getattr(self._stream, "buffer", None)) is not None:
+                binary.write(line)  # neither encoded nor copied
+            else:
+                self._stream.write(str(line, "utf-8"))
             self._stream.flush()
         except (OSError, ValueError) as error:
-            self.lost += line.count("\n") + 1
+            self.lost += line.count("\n") + 1 if isinstance(line, str) else bytes(line).count(b"\n")
             if self._clock() - self._said < SAY_AGAIN_SECS:
                 return ""
             self._said, self._is_told = self._clock(), True

@@ -22,28 +22,40 @@ cdef struct Piece:
 
 cdef struct Field:
     const char* name        # lower case
+    const char* letters     # 0x20 where the name has a letter, else 0
     Py_ssize_t name_size    # bytes
     const char* value       # of the request that is noted, inside its head; NULL = it has none
     Py_ssize_t size         # of the value, bytes
+    bint repeated           # the head has it more than once; `value` is the first
+
+
+@cython.final
+cdef class Lines:
+    cdef char* data                 # whole lines, each with its newline; all of it is ASCII
+    cdef Py_ssize_t size            # bytes of them
+    cdef char* end                  # of what may be written: STEP before the end of `data`
+
+    # Make room for `more` bytes behind those before `p`; return where `p` is then.
+    cdef char* grow(self, char* p, Py_ssize_t more) except NULL
 
 
 @cython.final
 cdef class AccessLog:
-    cdef object emit                # callable(text): takes whole lines, each with its newline
+    cdef object emit                # callable(Lines)
     cdef object call_later          # callable(seconds, function): of the loop
     cdef object timer               # handle of the flush that is due, or None
     cdef bint json                  # values are escaped for JSON, else as C strings
     cdef bint combined              # time as the Combined Log Format has it, else ISO 8601
     cdef list texts                 # what `pieces` point into: each text with STEP zeros behind it
-    cdef list names                 # what `fields` point into
+    cdef list names                 # what `fields` point into: each name, and its letters
     cdef Piece pieces[MOST_PIECES]  # the values of a line, in order; the last has none, and ends the line
     cdef int count                  # of pieces
     cdef Field fields[MOST_FIELDS]  # the header fields that lines have
     cdef int wanted                 # how many these are
+    cdef int initials[32]           # bit i: the name of field i may begin so; by the low five bits of a letter
     cdef bytes listener             # its address
-    cdef char* data                 # lines that are not sent yet
-    cdef Py_ssize_t size            # bytes in `data`
-    cdef char* end                  # of what may be written: STEP before the end of `data`
+    cdef Lines lines                # what is not sent yet
+    cdef Lines sent                 # what was sent last; written into again once nobody else has it
     cdef time_t second              # that `stamp` is for
     cdef bytes stamp                # time as it is written, without fractions of the ISO form; STEP zeros behind it
     cdef Py_ssize_t stamp_size      # without these
@@ -52,17 +64,7 @@ cdef class AccessLog:
     cpdef flush(self)
     cdef int _lay_out(self, object parts) except -1
     cdef int _want(self, bytes name) except -1
-    cdef int _find(self, Request request) except -1
-    cdef int _note_value(self, Field* field, const char* start, const char* end) noexcept
     # Each writes at `p` and returns where that ends; `p` itself may have moved.
-    cdef char* _value(self, char* p, int kind, int place, Request request, str client, int status, int64_t took) except NULL
-    cdef char* _of_request(self, char* p, int kind, int place, Request request) except NULL
-    cdef char* _id(self, char* p, Request request, int place) except NULL
-    cdef char* _nothing(self, char* p) except NULL
-    cdef char* _text(self, char* p, str value) except NULL
-    cdef char* _url(self, char* p, const char* text, Py_ssize_t size) except NULL
-    cdef char* _escaped(self, char* p, const char* text, Py_ssize_t size) except NULL
-    cdef char* _time(self, char* p) except NULL
-    cdef char* _number(self, char* p, int64_t value) except NULL
-    cdef char* _milliseconds(self, char* p, int64_t nanoseconds) except NULL
-    cdef char* _grow(self, char* p, Py_ssize_t more) except NULL
+    cdef char* _wide(self, char* p, str value) except NULL
+    cdef char* _masked(self, char* p, const char* text, Py_ssize_t size) except NULL
+    cdef char* _escaped(self, char* p, bytes data) except NULL

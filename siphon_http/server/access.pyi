@@ -1,15 +1,24 @@
 """Types of access.pyx."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, final
 
-__all__ = ["AccessLog", "masked_url"]
+__all__ = ["AccessLog", "Lines", "masked_url"]
 
 FLUSH_SECONDS: float
 PARTS: dict[str, int]
 SECRET: re.Pattern[str]
 USERINFO: re.Pattern[str]
+
+@final
+class Lines:
+    """Whole lines of an access log: a buffer of ASCII, and `str()` of it."""
+
+    def __len__(self) -> int: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class AccessLog:
@@ -22,7 +31,7 @@ class AccessLog:
         json: bool,
         combined: bool,
         listener: str,
-        emit: Callable[[str], object],
+        emit: Callable[[Lines], object],
         call_later: Callable[..., Any],
     ) -> None: ...
     def flush(self) -> None: ...

@@ -5,10 +5,10 @@ escaped, so that no line can be forged, and values of secrets in a query are mas
 """
 
 cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.unicode cimport (
-    PyUnicode_1BYTE_DATA, PyUnicode_DecodeLatin1, PyUnicode_GET_LENGTH, PyUnicode_KIND,
-)
+from cpython.ref cimport PyObject
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcpy
@@ -18,21 +18,21 @@ import re
 from time import gmtime, strftime
 from urllib.parse import unquote_plus
 
-from siphon_http._core.ascii cimport to_lower
 from siphon_http._core.clock cimport wall_millisecond
-from siphon_http._core.digits cimport write_decimal
 from siphon_http._core.message cimport Peer, Request
-from siphon_http._core.request_id cimport is_request_id
+from siphon_http.server.access_text cimport (
+    escape, is_name, is_ours_alone, is_visible, may_hide, narrow, number, paste, three_digits,
+)
 
-__all__ = ["AccessLog", "masked_url"]
+__all__ = ["AccessLog", "Lines", "masked_url"]
 
 FLUSH_SECONDS = 0.2
 SECRET = r"(?i)authorization|cookie|token|secret|passw|api[-_]?key|signature"
 USERINFO = r"(://)[^/?#@\s]*@"
 
 cdef enum:
-    FLUSH_BYTES = 131072
-    NUMBER_BYTES = 24
+    FLUSH_BYTES = 262144
+    SMALL = 48              # there is room for so much where a value begins: what is no text is not longer
 
 cdef enum Part:
     PART_END, PART_HEADER, PART_BYTES_IN, PART_BYTES_OUT, PART_CLIENT, PART_DURATION, PART_HOST, PART_LISTENER
@@ -46,111 +46,201 @@ PARTS = {
     "status": PART_STATUS, "target": PART_TARGET, "time": PART_TIME, "user_agent": PART_USER_AGENT,
 }
 
-cdef extern from "Python.h":
-    str PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
 
 cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <string.h>
-    #define SIPHON_ONES 0x0101010101010101ULL
-
-    /* Is one of eight bytes a control, DEL, beyond ASCII, a quote or a backslash? */
-    static inline int siphon_is_odd(uint64_t w) {
-        uint64_t quote = w ^ 0x22 * SIPHON_ONES, slash = w ^ 0x5c * SIPHON_ONES;
-        return ((w | (w + SIPHON_ONES) | ((w - 0x20 * SIPHON_ONES) & ~w) | ((quote - SIPHON_ONES) & ~quote)
-                 | ((slash - SIPHON_ONES) & ~slash)) & 0x80 * SIPHON_ONES) != 0;
-    }
-    static char* siphon_escape_slowly(char* p, const unsigned char* s, Py_ssize_t n, int json) {
-        static const char hex[] = "0123456789abcdef";
-        for (; n > 0; n--, s++) {
-            unsigned char c = *s;
-            if (c >= 0x20 && c < 0x7f && c != 0x22 && c != 0x5c) { *p++ = (char) c; continue; }
-            *p++ = 0x5c;
-            if (json) { *p++ = 'u'; *p++ = '0'; *p++ = '0'; } else *p++ = 'x';
-            *p++ = hex[c >> 4];
-            *p++ = hex[c & 15];
-        }
-        return p;
-    }
-    /* Copies `n` bytes, odd ones escaped: eight at a time, the last eight once more where that ends with the text. */
-    static inline char* siphon_escape(char* p, const char* text, Py_ssize_t n, int json) {
-        const unsigned char* s = (const unsigned char*) text;
-        uint64_t w;
-        uint32_t first, last;
-        Py_ssize_t i = 0;
-        if (n >= 8) {
-            for (; i + 8 <= n; i += 8) {
-                memcpy(&w, s + i, 8);
-                if (siphon_is_odd(w)) return siphon_escape_slowly(p + i, s + i, n - i, json);
-                memcpy(p + i, &w, 8);
-            }
-            if (i == n) return p + n;
-            memcpy(&w, s + n - 8, 8);
-            if (!siphon_is_odd(w)) { memcpy(p + n - 8, &w, 8); return p + n; }
-        } else if (n >= 4) {
-            memcpy(&first, s, 4);
-            memcpy(&last, s + n - 4, 4);
-            if (!siphon_is_odd((uint64_t) first << 32 | last)) {
-                memcpy(p, &first, 4);
-                memcpy(p + n - 4, &last, 4);
-                return p + n;
-            }
-        }
-        return siphon_escape_slowly(p + i, s + i, n - i, json);
-    }
-    /* Copies `n` bytes in steps of 16: both sides have room for the last step. */
-    static inline char* siphon_paste(char* p, const char* s, Py_ssize_t n) {
-        Py_ssize_t i;
-        for (i = 0; i < n; i += 16) memcpy(p + i, s + i, 16);
-        return p + n;
-    }
-    /* Might `masked_url` change a URL? It has an "@", or a key of its query one of the words of SECRET, or an escape. */
-    static int siphon_may_hide(const char* s, Py_ssize_t n) {
-        static const char* const words[] = {"authorization", "api", "cookie", "token", "secret", "signature", "passw"};
-        const char* end = s + n;
-        int key = 1, i, k;
-        if (memchr(s, '@', n)) return 1;
-        s = (const char*) memchr(s, '?', n);
-        if (!s) return 0;
-        for (s++; s < end; s++) {
-            if (*s == '&' || *s == ';') key = 1;
-            else if (*s == '=') key = 0;
-            else if (key && *s == '%') return 1;
-            else if (key && strchr("acstpACSTP", *s)) {     /* a NUL is found, too: then no word fits */
-                for (i = 0; i < 7; i++) {
-                    for (k = 0; words[i][k] && s + k < end && (s[k] | 0x20) == words[i][k]; k++) ;
-                    if (!words[i][k]) return 1;
-                }
-            }
-        }
-        return 0;
-    }
-    static inline char* siphon_three_digits(char* p, int n) {
-        p[0] = (char) ('0' + n / 100);
-        p[1] = (char) ('0' + n / 10 % 10);
-        p[2] = (char) ('0' + n % 10);
-        return p + 3;
-    }
-    """
-    char* escape "siphon_escape"(char* p, const char* text, Py_ssize_t n, bint json) noexcept nogil
-    char* paste "siphon_paste"(char* p, const char* s, Py_ssize_t n) noexcept nogil
-    bint may_hide "siphon_may_hide"(const char* s, Py_ssize_t n) noexcept nogil
-    char* three_digits "siphon_three_digits"(char* p, int n) noexcept nogil
+    const char* EMPTY '""'
+    int lowest_bit "__builtin_ctz"(unsigned int mask) noexcept nogil
 
 
-cdef inline bint _is_name(const char* sent, const char* name, Py_ssize_t size) noexcept:
-    """Compare a field's name with one in lower case."""
-    cdef Py_ssize_t i
-    for i in range(size):
-        if to_lower(<unsigned char> sent[i]) != <unsigned char> name[i]:
-            return False
-    return True
+cdef inline void _note_value(Field* field, const char* start, const char* end) noexcept:
+    """Note a field's value without the white space around it."""
+    while start < end and (start[0] == c" " or start[0] == c"\t"):
+        start += 1
+    while end > start and (end[-1] == c" " or end[-1] == c"\t" or end[-1] == c"\r"):
+        end -= 1
+    field.value = start
+    field.size = end - start
 
 
-cdef inline char* room(AccessLog log, char* p, Py_ssize_t more) except NULL:
+cdef inline Py_ssize_t _bytes_in(Request request) noexcept:
+    """Return how much content has come."""
+    if request.received or request.content is None:
+        return request.received
+    return PyBytes_GET_SIZE(request.content)
+
+
+cdef inline char* _milliseconds(char* p, int64_t nanoseconds) noexcept:
+    cdef uint64_t microseconds = <uint64_t> max(nanoseconds, 0) // 1000
+    p = number(p, microseconds // 1000)
+    p[0] = c"."
+    return three_digits(p + 1, <int> (microseconds % 1000))
+
+
+cdef inline char* room(Lines lines, char* p, Py_ssize_t more) except NULL:
     """Return where to write `more` bytes that follow those before `p`; STEP more than these may be overwritten."""
-    return p if log.end - p >= more else log._grow(p, more)
+    return p if lines.end - p >= more else lines.grow(p, more)
+
+
+@cython.final
+cdef class Lines:
+    """Whole lines of an access log: a buffer of ASCII, and `str()` of it. Who keeps it keeps its lines."""
+
+    def __cinit__(self):
+        self.grow(NULL, 0)
+
+    def __dealloc__(self):
+        free(self.data)
+
+    def __len__(self):
+        return self.size
+
+    def __str__(self):
+        return PyUnicode_DecodeASCII(self.data, self.size, NULL)
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, self.data, self.size, 1, flags)
+
+    cdef char* grow(self, char* p, Py_ssize_t more) except NULL:
+        cdef Py_ssize_t used = p - self.data
+        cdef Py_ssize_t capacity = max(used + more + STEP + used // 2, 16384)
+        cdef char* data = <char*> realloc(self.data, capacity)
+        if data == NULL:
+            raise MemoryError
+        self.data = data
+        self.end = data + capacity - STEP
+        return data + used
+
+
+cdef inline int _find(AccessLog log, Request request) noexcept:
+    """Find the wanted fields in the head of `request`; of repeated ones the first."""
+    cdef const char* at = PyBytes_AS_STRING(request.head) + request.fields
+    cdef const char* end = PyBytes_AS_STRING(request.head) + request.fields_end
+    cdef const char* stop
+    cdef Field* field
+    cdef unsigned int candidates
+    cdef int i
+    for i in range(log.wanted):
+        field = &log.fields[i]
+        field.value, field.size, field.repeated = NULL, 0, False
+    while at < end:
+        stop = <const char*> memchr(at, c"\n", end - at)
+        if stop == NULL:
+            stop = end
+        candidates = log.initials[at[0] & 31]
+        while candidates:
+            field = &log.fields[lowest_bit(candidates)]
+            candidates &= candidates - 1
+            if stop - at > field.name_size and at[field.name_size] == c":" \
+                    and is_name(at, field.name, field.letters, field.name_size):
+                if field.value == NULL:
+                    _note_value(field, at + field.name_size + 1, stop)
+                else:
+                    field.repeated = True
+                break
+        at = stop + 1
+    return 0
+
+
+cdef inline const char* _id(Field* sent, Request request, Py_ssize_t* size) except? NULL:
+    """Return the id that the request has: made or kept before, or one of the client's that can be kept."""
+    if request._id is None and not request.traced:
+        if sent.value == NULL or sent.size > 128 or not is_visible(sent.value, sent.size):
+            return EMPTY
+        if not sent.repeated:       # what `request_id` would say, without the strings that it makes
+            size[0] = sent.size
+            return sent.value
+    if request._id is None:
+        request.request_id      # makes it
+    return narrow(<PyObject*> request._id, size)
+
+
+cdef inline const char* _of_request(AccessLog log, int kind, Field* field, Request request, Py_ssize_t* size) except? NULL:
+    """Return a text that only a request has, and its size: 0 for nothing, -1 for a str that `narrow` refuses."""
+    cdef const char* head = PyBytes_AS_STRING(request.head)
+    if kind == PART_METHOD:
+        return narrow(<PyObject*> request.method, size)
+    elif kind == PART_TARGET:
+        size[0] = request.target_end - request.target
+        return head + request.target
+    elif kind == PART_PROTOCOL:
+        size[0] = 8
+        return b"HTTP/1.1" if request.version == 11 else b"HTTP/1.0" if request.version == 10 else b"HTTP/2.0"
+    elif kind == PART_ROUTE:
+        return EMPTY if request.counts is None else narrow(<PyObject*> request.counts.route, size)
+    elif kind == PART_REQUEST_ID:
+        return _id(field, request, size)
+    elif kind == PART_SCHEME:
+        return narrow(<PyObject*> request.peer.scheme, size)
+    elif kind == PART_HOST and request.authority < request.authority_end:
+        size[0] = request.authority_end - request.authority
+        return head + request.authority
+    else:
+        size[0] = field.size
+        return field.value if field.size else EMPTY
+
+
+cdef inline char* _time(AccessLog log, char* p) except NULL:
+    cdef int64_t now = wall_millisecond()
+    cdef time_t second = <time_t> (<uint64_t> now // 1000)
+    if second != log.second:
+        form = "%d/%b/%Y:%H:%M:%S +0000" if log.combined else "%Y-%m-%dT%H:%M:%S."
+        log.stamp = strftime(form, gmtime(second)).encode("ascii") + bytes(STEP)
+        log.stamp_size = PyBytes_GET_SIZE(log.stamp) - STEP
+        log.second = second
+    p = paste(p, PyBytes_AS_STRING(log.stamp), log.stamp_size)
+    if not log.combined:
+        p = three_digits(p, <int> (now - 1000 * <int64_t> second))
+        p[0] = c"Z"
+        p += 1
+    return p
+
+
+cdef inline char* _line(AccessLog log, char* p, Request request, str client, int status, int64_t took) except NULL:
+    """Write a whole line. What needs a request is nothing when there is none."""
+    cdef Lines lines = log.lines
+    cdef Piece* piece = log.pieces - 1
+    cdef const char* text = NULL
+    cdef Py_ssize_t size
+    cdef int kind
+    while True:
+        piece += 1
+        p = paste(room(lines, p, piece.size + SMALL), piece.text, piece.size)
+        kind = piece.kind
+        size = 0
+        if kind == PART_END:
+            return p
+        elif kind == PART_STATUS:
+            p = number(p, status)
+            continue
+        elif kind == PART_DURATION:
+            p = _milliseconds(p, took)
+            continue
+        elif kind == PART_TIME:
+            p = _time(log, p)
+            continue
+        elif kind == PART_BYTES_OUT:
+            p = number(p, 0 if request is None else request.sent)
+            continue
+        elif kind == PART_BYTES_IN:
+            p = number(p, 0 if request is None else _bytes_in(request))
+            continue
+        elif kind == PART_CLIENT:
+            text = narrow(<PyObject*> client, &size)
+        elif kind == PART_LISTENER:
+            text = PyBytes_AS_STRING(log.listener)
+            size = PyBytes_GET_SIZE(log.listener)
+        elif request is not None:
+            text = _of_request(log, kind, &log.fields[piece.place], request, &size)
+            if size and (kind == PART_TARGET or kind == PART_REFERER) and may_hide(text, size):
+                p = log._masked(p, text, size)
+                continue
+        if size > 0:
+            p = escape(room(lines, p, 6 * size), text, size, log.json)
+        elif size < 0:
+            p = log._wide(p, client if kind == PART_CLIENT else request.counts.route)
+        elif not log.json:
+            p[0] = c"-"
+            p += 1
 
 
 @cython.final
@@ -158,11 +248,11 @@ cdef class AccessLog:
     """The access log of one listener on one loop.
 
     parts: of config_access.AccessFormat. json: how values are escaped. combined: how time is written. listener: its
-    address. emit: callable(str), takes whole lines. call_later: of the loop. Belongs to the loop's thread.
+    address. emit: callable(Lines). call_later: of the loop. Belongs to the loop's thread.
     """
 
     def __cinit__(self):
-        self._grow(NULL, 0)
+        self.lines = Lines()
 
     def __init__(self, parts, *, bint json, bint combined, str listener, emit, call_later):
         self.names = []
@@ -173,9 +263,6 @@ cdef class AccessLog:
         self.emit = emit
         self.call_later = call_later
         self.second = -1
-
-    def __dealloc__(self):
-        free(self.data)
 
     cdef int _lay_out(self, parts) except -1:
         """Make the pieces of a line: a value each, with the text before it; and note which header fields it has."""
@@ -195,7 +282,7 @@ cdef class AccessLog:
             self.count += 1
             encoded = text.encode("ascii")
             piece.size = len(encoded)
-            encoded += bytes(STEP)      # see siphon_paste
+            encoded += bytes(STEP)      # see `paste`
             self.texts.append(encoded)
             piece.text = PyBytes_AS_STRING(encoded)
             text = ""
@@ -206,16 +293,18 @@ cdef class AccessLog:
         return 0
 
     cdef int _want(self, bytes name) except -1:
-        """Return the place of a header field among the wanted ones. Each is found in one pass over a head."""
-        cdef int i
-        for i in range(self.wanted):
-            if self.names[i] == name:
-                return i
+        """Return the place of a header field among the wanted ones. All are found in one pass over a head."""
+        cdef Field* field = &self.fields[self.wanted]
+        cdef bytes letters = bytes([0x20 if chr(c).isalpha() else 0 for c in name])
+        if [name, letters] in self.names:
+            return self.names.index([name, letters])
         if self.wanted == MOST_FIELDS:
             raise ValueError(f"a line has at most {MOST_FIELDS} header fields")
-        self.names.append(name)
-        self.fields[self.wanted].name = PyBytes_AS_STRING(name)
-        self.fields[self.wanted].name_size = PyBytes_GET_SIZE(name)
+        self.names.append([name, letters])
+        field.name = PyBytes_AS_STRING(name)
+        field.letters = PyBytes_AS_STRING(letters)
+        field.name_size = PyBytes_GET_SIZE(name)
+        self.initials[field.name[0] & 31] |= 1 << self.wanted
         self.wanted += 1
         return self.wanted - 1
 
@@ -225,22 +314,16 @@ cdef class AccessLog:
         request: None when it was refused before there was one. peer: who is at the other end. status: of the answer; 0
         when the client left before it.
         """
-        cdef char* p = self.data + self.size
-        cdef Piece* piece = self.pieces
         cdef str client = peer.client
+        cdef char* p
         if request is not None:
             if self.wanted:
-                self._find(request)
+                _find(self, request)
             if request.forwarded_client is not None:
                 client = request.forwarded_client
-        while True:
-            p = paste(room(self, p, piece.size), piece.text, piece.size)
-            if piece.kind == PART_END:
-                break
-            p = self._value(p, piece.kind, piece.place, request, client, status or 499, nanoseconds)
-            piece += 1
-        self.size = p - self.data       # not before: a line that fails leaves nothing
-        if self.size >= FLUSH_BYTES:
+        p = _line(self, self.lines.data + self.lines.size, request, client, status or 499, nanoseconds)
+        self.lines.size = p - self.lines.data       # not before: a line that fails leaves nothing
+        if self.lines.size >= FLUSH_BYTES:
             self.flush()
         elif self.timer is None:
             self.timer = self.call_later(FLUSH_SECONDS, self.flush)
@@ -248,178 +331,33 @@ cdef class AccessLog:
 
     cpdef flush(self):
         """Pass on what there is."""
+        cdef Lines full = self.lines
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if self.size:
-            text = PyUnicode_New(self.size, 127)    # what is beyond ASCII was escaped: there is nothing to look for
-            memcpy(PyUnicode_1BYTE_DATA(text), self.data, self.size)
-            self.size = 0
-            self.emit(text)
+        if full.size:
+            # Memory that is used in turn faults in no pages; whoever has kept lines keeps them.
+            if self.sent is not None and is_ours_alone(<PyObject*> self.sent):
+                self.lines, self.lines.size = self.sent, 0
+            else:
+                self.lines = Lines()
+                if full.size >= FLUSH_BYTES:        # the next will be as large
+                    self.lines.grow(self.lines.data, FLUSH_BYTES)
+            self.sent = full
+            self.emit(full)
 
-    # ---- one value
+    cdef char* _wide(self, char* p, str value) except NULL:
+        """Write a str with characters beyond Latin-1."""
+        cdef bytes data = value.encode("latin-1", "backslashreplace")
+        return self._escaped(p, data)
 
-    cdef int _find(self, Request request) except -1:
-        """Find the wanted fields in the head of `request`; of repeated ones the first."""
-        cdef const char* at = PyBytes_AS_STRING(request.head) + request.fields
-        cdef const char* end = PyBytes_AS_STRING(request.head) + request.fields_end
-        cdef const char* stop
-        cdef const char* colon
-        cdef Field* field
-        cdef int i
-        for i in range(self.wanted):
-            self.fields[i].value = NULL
-        while at < end:
-            stop = <const char*> memchr(at, c"\n", end - at)
-            if stop == NULL:
-                stop = end
-            colon = <const char*> memchr(at, c":", stop - at)
-            if colon != NULL:
-                for i in range(self.wanted):
-                    field = &self.fields[i]
-                    if field.name_size == colon - at and field.value == NULL and _is_name(at, field.name, field.name_size):
-                        self._note_value(field, colon + 1, stop)
-                        break
-            at = stop + 1
-        return 0
-
-    cdef int _note_value(self, Field* field, const char* start, const char* end) noexcept:
-        """Note a field's value without the white space around it."""
-        while start < end and (start[0] == c" " or start[0] == c"\t"):
-            start += 1
-        while end > start and (end[-1] == c" " or end[-1] == c"\t" or end[-1] == c"\r"):
-            end -= 1
-        field.value = start
-        field.size = end - start
-        return 0
-
-    cdef char* _value(self, char* p, int kind, int place, Request request, str client, int status,
-                      int64_t took) except NULL:
-        """Write one value at `p`; return where it ends."""
-        if kind == PART_STATUS:
-            p = room(self, p, NUMBER_BYTES)
-            return three_digits(p, status) if 100 <= status <= 999 else p + write_decimal(status, p)
-        elif kind == PART_DURATION:
-            return self._milliseconds(p, took)
-        elif kind == PART_CLIENT:
-            return self._text(p, client)
-        elif kind == PART_TIME:
-            return self._time(p)
-        elif kind == PART_LISTENER:
-            return self._escaped(p, PyBytes_AS_STRING(self.listener), PyBytes_GET_SIZE(self.listener))
-        elif kind == PART_BYTES_OUT:
-            return self._number(p, 0 if request is None else request.sent)
-        elif kind == PART_BYTES_IN:
-            if request is None:
-                return self._number(p, 0)
-            return self._number(p, request.received or (
-                0 if request.content is None else PyBytes_GET_SIZE(request.content)))
-        else:
-            return self._nothing(p) if request is None else self._of_request(p, kind, place, request)
-
-    cdef char* _of_request(self, char* p, int kind, int place, Request request) except NULL:
-        """Write a value that only a request has."""
-        cdef const char* head = PyBytes_AS_STRING(request.head)
-        cdef Field* field = &self.fields[place]
-        if kind == PART_METHOD:
-            return self._text(p, request.method)
-        elif kind == PART_TARGET:
-            return self._url(p, head + request.target, request.target_end - request.target)
-        elif kind == PART_PROTOCOL:
-            p = room(self, p, 8)
-            memcpy(p, b"HTTP/1.1" if request.version == 11 else b"HTTP/1.0" if request.version == 10 else b"HTTP/2.0", 8)
-            return p + 8
-        elif kind == PART_ROUTE:
-            return self._nothing(p) if request.counts is None else self._text(p, request.counts.route)
-        elif kind == PART_REQUEST_ID:
-            return self._id(p, request, place)
-        elif kind == PART_SCHEME:
-            return self._text(p, request.peer.scheme)
-        else:
-            if kind == PART_HOST and request.authority < request.authority_end:
-                return self._escaped(p, head + request.authority, request.authority_end - request.authority)
-            if field.value == NULL:
-                return self._nothing(p)
-            if kind == PART_REFERER:
-                return self._url(p, field.value, field.size)
-            return self._escaped(p, field.value, field.size)
-
-    cdef char* _id(self, char* p, Request request, int place) except NULL:
-        """Write the id that the request has: made or kept before, or one of the client's that can be kept."""
-        cdef Field* sent = &self.fields[place]
-        if request.traced or request._id is not None or sent.value != NULL and sent.size <= 128 \
-                and is_request_id(PyUnicode_DecodeLatin1(sent.value, sent.size, NULL)):
-            return self._text(p, request.request_id)
-        return self._nothing(p)
-
-    cdef char* _nothing(self, char* p) except NULL:
-        """Write what stands for nothing."""
-        if not self.json:
-            p = room(self, p, 1)
-            p[0] = c"-"
-            p += 1
-        return p
-
-    cdef char* _text(self, char* p, str value) except NULL:
-        """Write a str."""
-        cdef bytes data
-        if PyUnicode_KIND(value) == 1:
-            return self._escaped(p, <const char*> PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value))
-        data = value.encode("latin-1", "backslashreplace")
-        return self._escaped(p, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-
-    cdef char* _url(self, char* p, const char* text, Py_ssize_t size) except NULL:
+    cdef char* _masked(self, char* p, const char* text, Py_ssize_t size) except NULL:
         """Write a target or URL, with the values of secrets masked."""
-        cdef bytes masked
-        if not may_hide(text, size):
-            return self._escaped(p, text, size)
-        masked = masked_url((<bytes> text[:size]).decode("latin-1")).encode("latin-1")
-        return self._escaped(p, PyBytes_AS_STRING(masked), PyBytes_GET_SIZE(masked))
+        cdef bytes masked = masked_url((<bytes> text[:size]).decode("latin-1")).encode("latin-1")
+        return self._escaped(p, masked)
 
-    cdef char* _escaped(self, char* p, const char* text, Py_ssize_t size) except NULL:
-        r"""Write bytes of a peer: quotes, backslashes, controls and what is not ASCII as \xHH, in JSON as \u00HH."""
-        if size == 0:
-            return self._nothing(p)
-        return escape(room(self, p, 6 * size), text, size, self.json)
-
-    cdef char* _time(self, char* p) except NULL:
-        cdef int64_t now = wall_millisecond()
-        cdef time_t second = <time_t> (<uint64_t> now // 1000)
-        if second != self.second:
-            form = "%d/%b/%Y:%H:%M:%S +0000" if self.combined else "%Y-%m-%dT%H:%M:%S."
-            self.stamp = strftime(form, gmtime(second)).encode("ascii") + bytes(STEP)
-            self.stamp_size = PyBytes_GET_SIZE(self.stamp) - STEP
-            self.second = second
-        p = paste(room(self, p, self.stamp_size + 4), PyBytes_AS_STRING(self.stamp), self.stamp_size)
-        if not self.combined:
-            p = three_digits(p, <int> (now - 1000 * <int64_t> second))
-            p[0] = c"Z"
-            p += 1
-        return p
-
-    cdef char* _number(self, char* p, int64_t value) except NULL:
-        p = room(self, p, NUMBER_BYTES)
-        return p + write_decimal(value, p)
-
-    cdef char* _milliseconds(self, char* p, int64_t nanoseconds) except NULL:
-        cdef uint64_t microseconds = <uint64_t> max(nanoseconds, 0) // 1000
-        p = self._number(p, <int64_t> (microseconds // 1000))
-        p = room(self, p, 4)
-        p[0] = c"."
-        return three_digits(p + 1, <int> (microseconds % 1000))
-
-    # ---- the buffer
-
-    cdef char* _grow(self, char* p, Py_ssize_t more) except NULL:
-        """Make room for `more` bytes behind those before `p`."""
-        cdef Py_ssize_t used = p - self.data
-        cdef Py_ssize_t capacity = max(2 * (used + more + STEP), 16384)
-        cdef char* data = <char*> realloc(self.data, capacity)
-        if data == NULL:
-            raise MemoryError
-        self.data = data
-        self.end = data + capacity - STEP
-        return data + used
+    cdef char* _escaped(self, char* p, bytes data) except NULL:
+        return escape(room(self.lines, p, 6 * len(data)), PyBytes_AS_STRING(data), len(data), self.json)
 
 
 def masked_url(str url):

@@ -11,7 +11,7 @@ from siphon_http._core.exchange import Handler
 from siphon_http._core.message import Peer
 from siphon_http.config import ServerConfig
 from siphon_http.config_access import AccessFormat
-from siphon_http.server.access import AccessLog
+from siphon_http.server.access import AccessLog, Lines
 from siphon_http.server.endpoint import Endpoint, LoopState
 from siphon_http.server.forwarded import ClientAddress, format_client
 
@@ -52,7 +52,7 @@ def peer_of(transport: BaseTransport, *, scheme: str, asks_certificate: bool, un
 def access_log_for(form: AccessFormat, listener: str, state: LoopState) -> AccessLog:
     """Return the access log of one listener. Its lines go to the logger `siphon_http.access`, many in one record."""
 
-    def emit(lines: str) -> None:
+    def emit(lines: Lines) -> None:
         if access.isEnabledFor(logging.INFO):
             record = access.makeRecord(access.name, logging.INFO, "", 0, lines, (), None, extra={"whole_lines": True})
             access.handle(record)

@@ -247,6 +247,17 @@ def test_access_logs_may_have_a_file_of_their_own(tmp_path):
     assert not access.handlers and access.propagate
 
 
+def test_whole_lines_may_come_as_a_buffer(tmp_path):
+    stream, file = io.StringIO(), (tmp_path / "all.log").open("a", encoding="utf-8")
+    writer = LineWriter([(stream, PrettyFormatter()), (file, PrettyFormatter())])
+    writer.emit(logging.makeLogRecord({"msg": memoryview(b"one\ntwo\n"), "whole_lines": True}))
+    writer.emit(record("three"))
+    writer.close()
+    file.close()
+    assert stream.getvalue().startswith("one\ntwo\n") and stream.getvalue().endswith("three\n")
+    assert (tmp_path / "all.log").read_text() == stream.getvalue()
+
+
 def test_dropped_lines_of_an_access_log_are_all_counted():
     writer = LineWriter([], limit=0)
     writer.emit(logging.makeLogRecord({"msg": "one\ntwo\n", "whole_lines": True}))

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+import random
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from siphon_http._core.message import Response
 from siphon_http.config_access import COMBINED, JSON, AccessFormat
 from siphon_http.server.access import AccessLog, masked_url
+from tests.oracle import access_line
 from tests.stage import Site, until
 
 
@@ -259,13 +261,13 @@ def test_what_is_left_is_said_when_the_listener_ends(lines):
 
 
 def test_a_large_batch_leaves_at_once(lines):
-    made = site(own("x" * 60_000 + "{status}"))
+    made = site(own("x" * 90_000 + "{status}"))
 
     async def scenario() -> None:
         line = await made.line()
         for _ in range(3):
             await line.ask("GET", "/orders/7")
-        assert [len(record.getMessage()) for record in lines.records] == [3 * 60_004]
+        assert [len(record.getMessage()) for record in lines.records] == [3 * 90_004]
 
     made.play(scenario)
 
@@ -275,3 +277,93 @@ def test_a_flush_of_nothing_says_nothing():
     log = AccessLog((), json=False, combined=False, listener="", emit=seen.append, call_later=lambda *_: None)
     log.flush()
     assert seen == []
+
+
+def heads(count: int) -> list[bytes]:
+    """Make heads that differ in everything a line has: lengths, odd bytes, case and order of names, repeats, secrets."""
+    dice = random.Random(2026)
+
+    def text(most: int, odd: str = "") -> str:
+        plain = dice.random() < 0.6
+        return "".join(dice.choice("abcXYZ0-._~" if plain else "aZ-" + odd) for _ in range(dice.randrange(most)))
+
+    made = []
+    for _ in range(count):
+        target = "/orders/" + (text(60, '"\\{|}@:=;') or "x")
+        if dice.random() < 0.5:
+            keys = ["a", "page", "token", "Api_Key", "api", "x%2f", "sign", "signature", "pass", "passwd"]
+            target += "?" + dice.choice("&;").join(f"{dice.choice(keys)}={text(9, '%?=')}" for _ in range(3))
+        fields = [("Host", "api.example.com")]
+        for name in (
+            "user-agent",
+            "referer",
+            "x-request-id",
+            "x-tenant",
+            "accept",
+            "x-tenants",
+            "user_agent",
+            "refere",
+        ):
+            for _ in range(dice.choice([0, 1, 1, 2]) if name != "x-request-id" else dice.choice([0, 1])):
+                value = text(140 if name == "x-request-id" else 50, '"\\\t\xfc ?@')
+                fields.append(
+                    (
+                        dice.choice([name, name.title(), name.upper()]),
+                        dice.choice(["", " ", "\t "]) + value + dice.choice(["", " "]),
+                    )
+                )
+        dice.shuffle(fields)
+        lines = "".join(f"{name}:{value}\r\n" for name, value in fields)
+        made.append(f"{dice.choice(['GET', 'POST'])} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+    return made
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_lines_are_those_of_the_oracle(lines, style):
+    words = "method target protocol host referer user_agent request_id route status bytes_in bytes_out header:x-tenant"
+    form = AccessFormat(style, own(" ".join(f"[{{{word}}}]" for word in [*words.split(), "user_agent"])).parts, "own")
+    made, asked = site(form), heads(400)
+
+    async def scenario() -> None:
+        line = await made.line()
+        for head in asked:
+            await line.send(head)
+            assert (await line.answer()).status == 201
+
+    made.play(scenario)
+    known = {"route": "/orders/{id}", "status": "201", "bytes_in": "0", "bytes_out": "5"}
+    assert lines.lines == [access_line.line(form, head, known) for head in asked]
+
+
+def test_an_id_that_is_sent_twice_is_not_kept(lines):
+    made = site(own("{request_id}"))
+
+    async def scenario() -> None:
+        line = await made.line()
+        await line.send(b"GET /orders/7 HTTP/1.1\r\nhost: x\r\nx-request-id: a\r\nX-Request-ID: b\r\n\r\n")
+        await line.answer()
+
+    made.play(scenario)
+    assert re.fullmatch("[0-9a-f]{32}", lines.lines[0])
+
+
+def test_lines_that_somebody_keeps_are_not_written_over():
+    made = Site(access_log=own("{target}"))
+    kept: list[Any] = []
+    logger, handler = logging.getLogger("siphon_http.access"), Lines()
+    handler.emit = lambda record: kept.append(record.msg)  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+
+        async def scenario() -> None:
+            for i in range(4):
+                await made.ask("GET", f"/none/{i}")
+                await until(lambda i=i: len(kept) == i + 1)
+
+        made.play(scenario)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert [bytes(one) for one in kept] == [b"/none/%d\n" % i for i in range(4)]
+    assert [str(one) for one in kept] == [f"/none/{i}\n" for i in range(4)] and len(kept[0]) == 8
