@@ -177,13 +177,15 @@ def fuzz(place: Path, seconds: int, targets: Sequence[str]) -> int:
     if clang is None:
         raise SystemExit("clang is missing (Debian: apt-get install clang-14 libclang-rt-14-dev)")
     build(place, "SIPHON_HTTP_SANITIZE", CC=clang, LDSHARED=f"{clang} -shared", CFLAGS="-fsanitize=fuzzer-no-link")
-    folder = subprocess.check_output([sys.executable, "-c", "import atheris; print(atheris.path())"], text=True).strip()
+    atheris = subprocess.check_output(
+        [sys.executable, "-c", "import atheris; print(atheris.path())"], text=True
+    ).strip()
     env = {
         **os.environ,
-        "PATH": _spared(folder),
+        "PATH": _spared(place),
         "PYTHONPATH": str(place),
         "PYTHONMALLOC": "malloc",
-        "LD_PRELOAD": str(Path(folder, "asan_with_fuzzer.so")),
+        "LD_PRELOAD": str(Path(atheris, "asan_with_fuzzer.so")),
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
     }
     known = subprocess.check_output(
@@ -254,7 +256,7 @@ def main() -> int:
     args, more = parser.parse_known_args()
     place = copy_tree(args.kind)
     if args.kind == "fuzz":
-        return fuzz(place, args.seconds, args.suite)
+        return fuzz(place, args.seconds, [*args.suite, *more])
     suite = [*args.suite, *more] or SUITES[args.kind]
     return asan(place, suite) if args.kind == "asan" else cover(place, suite)
 
