@@ -1,6 +1,5 @@
 """Types of access.pyx."""
 
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, final
@@ -9,8 +8,8 @@ __all__ = ["AccessLog", "Lines", "masked_url"]
 
 FLUSH_SECONDS: float
 PARTS: dict[str, int]
-SECRET: re.Pattern[str]
-USERINFO: re.Pattern[str]
+SECRET: str
+USERINFO: str
 
 @final
 class Lines:
