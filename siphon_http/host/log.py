@@ -2,7 +2,7 @@
 
 Standard output is left to the few start-up lines, which tools read; so logs go to standard error (the original host
 writes both to standard output). Lines are written by one thread of their own: a terminal on hold or a full pipe stops
-that thread, never the event loop. What piles up beyond `QUEUE_LINES` is dropped, counted and reported.
+that thread, never the event loop. What piles up beyond `QUEUE_LINES` or `QUEUE_BYTES` is dropped, counted and reported.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from siphon_http.host.log_output import LogFile, Output, Stream
 
 __all__ = [
     "ACCESS_LOGGER",
+    "QUEUE_BYTES",
     "QUEUE_LINES",
     "JsonFormatter",
     "LineWriter",
@@ -40,6 +41,8 @@ LogFormat = Literal["pretty", "json"]
 
 QUEUE_LINES = 10_000
 """Lines, or batches of an access log's lines, that may wait for the writing thread."""
+QUEUE_BYTES = 67_108_864
+"""Bytes of such batches that may wait."""
 
 ACCESS_LOGGER = "siphon_http.access"
 """Its records hold whole lines, and have the attribute `whole_lines`; their `msg` is a str, or a buffer of ASCII."""
@@ -134,8 +137,8 @@ class JsonFormatter(logging.Formatter):
 class LineWriter(logging.Handler):
     """A handler that formats where it is called and writes on its own thread; it never waits.
 
-    streams: each with the formatter of its lines. limit: lines that may wait; beyond it they are dropped and counted.
-    tell: is given what there is to say about lines that were lost; None: `streams` are.
+    streams: each with the formatter of its lines. limit: lines, or batches of whole ones, that may
+    wait; limit_bytes: of batches; what comes beyond is dropped and counted. tell: is given what there is to say about lines that were lost; None: `streams` are.
     """
 
     def __init__(
@@ -143,12 +146,15 @@ class LineWriter(logging.Handler):
         streams: list[tuple[Stream, logging.Formatter]],
         *,
         limit: int = QUEUE_LINES,
+        limit_bytes: int = QUEUE_BYTES,
         tell: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
         self.dropped = 0
         self._outputs = [Output(stream, formatter) for stream, formatter in streams]
         self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._given = self._taken = 0  # bytes of batches: by who emits, and by the thread
         self._tell = self._note if tell is None else tell
         # SimpleQueue.put may be called again from a signal handler that interrupts it; Queue.put would deadlock.
         self._queue: queue.SimpleQueue[list[str] | memoryview | None] = queue.SimpleQueue()
@@ -157,13 +163,14 @@ class LineWriter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the record's line."""
         whole = getattr(record, "whole_lines", False)  # an access log's: formatted where they were made, many at once
-        if self._queue.qsize() >= self._limit:
+        if self._queue.qsize() >= self._limit or (whole and self._given - self._taken >= self._limit_bytes):
             self.dropped += str(record.msg).count("\n") if whole else 1
             return
         lines: list[str] | memoryview
         try:
             if whole:
                 lines = memoryview(record.msg.encode() if isinstance(record.msg, str) else record.msg)
+                self._given += len(lines)
             else:
                 lines = [output.formatter.format(record) for output in self._outputs]
         except Exception:  # a bad log call must not end what it reports on
@@ -221,13 +228,15 @@ class LineWriter(logging.Handler):
     def _write(self) -> None:
         reported = 0
         while (lines := self._queue.get()) is not None:
-            if self.dropped > reported and self._queue.qsize() < self._limit // 2:
+            waits = self._queue.qsize() >= self._limit // 2 or self._given - self._taken >= self._limit_bytes // 2
+            if self.dropped > reported and not waits:
                 notice = f"{self.dropped - reported} log lines were dropped: nobody reads the log fast enough"
                 reported = self.dropped
                 self._tell(notice)
             if isinstance(lines, memoryview):
                 for output in self._outputs:
                     self._say(output.put(lines))
+                self._taken += len(lines)
             elif not lines:
                 for output in self._outputs:
                     self._say(output.reopen())

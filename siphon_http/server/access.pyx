@@ -31,7 +31,7 @@ SECRET = r"(?i)authorization|cookie|token|secret|passw|api[-_]?key|signature"
 USERINFO = r"(://)[^/?#@\s]*@"
 
 cdef enum:
-    FLUSH_BYTES = 262144
+    FLUSH_BYTES = 1048576
     SMALL = 48              # there is room for so much where a value begins: what is no text is not longer
 
 cdef enum Part:

@@ -258,6 +258,23 @@ def test_whole_lines_may_come_as_a_buffer(tmp_path):
     assert (tmp_path / "all.log").read_text() == stream.getvalue()
 
 
+def test_an_access_log_on_hold_keeps_a_bounded_amount():
+    def batch(text):
+        return logging.makeLogRecord({"msg": text, "whole_lines": True})
+
+    stream = Held()
+    writer = LineWriter([(stream, PrettyFormatter())], limit_bytes=1000)
+    for _ in range(100):
+        writer.emit(batch(f"{'x' * 49}\n{'y' * 49}\n"))
+    assert writer.dropped == 180
+    stream.go.set()
+    writer.finish(20)
+    writer.emit(batch("goes on\n"))
+    writer.close()
+    text = stream.getvalue()
+    assert text.count("x" * 49) == 10 and "180 log lines were dropped" in text and text.endswith("goes on\n")
+
+
 def test_dropped_lines_of_an_access_log_are_all_counted():
     writer = LineWriter([], limit=0)
     writer.emit(logging.makeLogRecord({"msg": "one\ntwo\n", "whole_lines": True}))

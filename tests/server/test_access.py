@@ -261,13 +261,13 @@ def test_what_is_left_is_said_when_the_listener_ends(lines):
 
 
 def test_a_large_batch_leaves_at_once(lines):
-    made = site(own("x" * 90_000 + "{status}"))
+    made = site(own("x" * 350_000 + "{status}"))
 
     async def scenario() -> None:
         line = await made.line()
         for _ in range(3):
             await line.ask("GET", "/orders/7")
-        assert [len(record.getMessage()) for record in lines.records] == [3 * 90_004]
+        assert [len(record.getMessage()) for record in lines.records] == [3 * 350_004]
 
     made.play(scenario)
 
