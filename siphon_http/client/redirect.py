@@ -81,9 +81,8 @@ def next_request(
 
 def origin_of(url: str) -> tuple[str, str, int]:
     """Return scheme, host and port of an absolute http or https URL (RFC 6454, section 4). Raises ValueError."""
-    parts = urlsplit(url)
-    default = 443 if parts.scheme == "https" else 80
-    return parts.scheme, parts.hostname or "", parts.port if parts.port is not None else default
+    place = parse_url(url)  # as it is connected to: an address has one spelling
+    return place.scheme.decode(), place.host, place.port
 
 
 def _resolved(location: str, method: str, url: str) -> str:

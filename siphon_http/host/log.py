@@ -137,8 +137,9 @@ class JsonFormatter(logging.Formatter):
 class LineWriter(logging.Handler):
     """A handler that formats where it is called and writes on its own thread; it never waits.
 
-    streams: each with the formatter of its lines. limit: lines, or batches of whole ones, that may
-    wait; limit_bytes: of batches; what comes beyond is dropped and counted. tell: is given what there is to say about lines that were lost; None: `streams` are.
+    streams: each with the formatter of its lines. limit: lines, or batches of whole ones, that may wait; limit_bytes: of
+    batches; what comes beyond is dropped and counted. tell: is given what there is to say about lines that were lost;
+    None: `streams` are.
     """
 
     def __init__(

@@ -232,6 +232,11 @@ def test_credentials_are_kept_on_the_same_origin(location: str) -> None:
     assert kept(location, *CREDENTIALS) == CREDENTIALS
 
 
+def test_an_address_has_one_origin_however_it_is_written() -> None:
+    assert origin_of("http://[::09]/") == origin_of("http://[0:0::9]:80/") == ("http", "::9", 80)
+    assert origin_of("http://[::9]/") != origin_of("http://[::9]:81/")
+
+
 def test_http_and_https_of_one_host_are_two_origins() -> None:
     found = follow(location="https://a.example/", url="http://a.example/", fields=[("authorization", "x")])
     assert found is not None and found.fields == ()
