@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from siphon_http.host.background import start
 from siphon_http.host.log_output import LogFile, Output, Stream
 
 __all__ = [
@@ -222,7 +223,7 @@ class LineWriter(logging.Handler):
         self._queue.put(lines)
         if self._thread is None:
             self._thread = threading.Thread(target=self._write, name="siphon-log", daemon=True)
-            self._thread.start()
+            start(self._thread)
 
     # ---- on the thread
 

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from siphon_http.host.api import Place
+from siphon_http.host.background import start
 from siphon_http.host.prepare import Options
 from siphon_http.host.slots import attach
 from siphon_http.records import dataclass
@@ -102,7 +103,7 @@ class Leash:
             first = split_lines(self._buffer)
         self.assignment = Assignment(**first[0])
         self._early += first[1:]
-        threading.Thread(target=self._listen, name="siphon-orders", daemon=True).start()
+        start(threading.Thread(target=self._listen, name="siphon-orders", daemon=True))
 
     @staticmethod
     def take_signals() -> None:

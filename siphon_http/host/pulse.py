@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from siphon_http.host import log
+from siphon_http.host.background import start
 from siphon_http.host.script import is_user_file
 
 __all__ = ["HELD_SECS", "Pulse"]
@@ -65,7 +66,7 @@ class Pulse:
         self._held = 0.0
         self._said = float("-inf")
         self._beat()
-        threading.Thread(target=self._look_on, name="siphon-pulse", daemon=True).start()
+        start(threading.Thread(target=self._look_on, name="siphon-pulse", daemon=True))
 
     def close(self) -> None:
         """Watch no more."""

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from siphon_http.host.api import SuccessorTask, Task
+from siphon_http.host.background import start
 from siphon_http.host.prepare import Part, Prepared, read
 
 __all__ = ["Reloader", "What", "Wishes", "follow_log", "say_what_needs_a_restart"]
@@ -237,5 +238,5 @@ def _on_thread(function: Callable[[], T]) -> asyncio.Future[T]:
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name="siphon-reload", daemon=True).start()
+    start(threading.Thread(target=run, name="siphon-reload", daemon=True))
     return future

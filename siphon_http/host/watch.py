@@ -12,6 +12,8 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 
+from siphon_http.host.background import start
+
 __all__ = ["LOOK_SECONDS", "Watch"]
 
 LOOK_SECONDS = 0.25
@@ -174,7 +176,7 @@ class _Notifier:
         self.works = False
         self._changed = changed
         self._stopped = threading.Event()
-        threading.Thread(target=self._run, name="siphon-watch", daemon=True).start()
+        start(threading.Thread(target=self._run, name="siphon-watch", daemon=True))
 
     def stop(self) -> None:
         """End the thread, soon."""

@@ -18,10 +18,18 @@ from siphon_http.host.pulse import BEAT_SECS, LOOK_SECS, SAY_AGAIN_SECS, Pulse
 HERE = (str(Path(__file__).parent),)
 
 
+class Still(Pulse):
+    """Looks only when it is told to."""
+
+    def _look_on(self) -> None:
+        pass
+
+
 class Watched:
     """A pulse on a loop of a thread of its own, and how often it would have ended the process."""
 
-    def __init__(self, limit: float = 30.0) -> None:
+    def __init__(self, limit: float, kind: type[Pulse] = Still) -> None:
+        self.kind = kind
         self.ends = 0
         self.loop = asyncio.new_event_loop()
         self.limit = limit
@@ -32,7 +40,7 @@ class Watched:
         self.ends += 1
 
     def run(self) -> None:
-        self.pulse = Pulse(self.loop, lambda: self.limit, lambda: HERE, end=self.end)
+        self.pulse = self.kind(self.loop, lambda: self.limit, lambda: HERE, end=self.end)
         self.made.set()
         self.loop.run_forever()
         self.pulse.close()
@@ -122,7 +130,7 @@ def test_without_a_limit_nothing_ends(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_loop_that_turns_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
-    with Watched(0.5) as watched:
+    with Watched(0.5, Pulse) as watched:
         time.sleep(LOOK_SECS + BEAT_SECS)
     assert not caplog.records and watched.ends == 0
 
