@@ -36,7 +36,6 @@ FIELDS = {
 
 MOST_PARTS, MOST_HEADERS = 128, 12
 
-_FIELD = re.compile(r"\{([^{}]*)\}")
 _HEADER = r"header:([!#$%&'*+.^_`|~0-9A-Za-z-]+)"
 _SECRET = r"(?i)authorization|cookie|token|secret|password|api-?key"
 
@@ -73,29 +72,26 @@ def _json() -> AccessFormat:
 def _text(line: str, name: str) -> AccessFormat:
     """Return the format of `line`. Raises ValueError with the reason and a hint."""
     parts: list[tuple[str, str]] = []
-    at = 0
-    for match in _FIELD.finditer(line):
-        if "{" in line[at : match.start()] or "}" in line[at : match.start()]:
+    rest = line
+    while rest:
+        text, brace, rest = rest.partition("{")
+        word, end, rest = rest.partition("}")
+        if "}" in text or "{" in word or (brace and not end):
             raise ValueError("a brace stands alone", "fields are written {status}")
-        parts.append(("text", line[at : match.start()]))
-        at = match.end()
-        header = re.fullmatch(_HEADER, match[1])
-        if header is not None and re.search(_SECRET, header[1]):
-            raise ValueError(f"{{{match[1]}}} would write secrets into the log", "leave it out")
-        if header is not None:
+        parts.append(("text", text))
+        if word in FIELDS:
+            parts.append(("field", word))
+        elif header := re.fullmatch(_HEADER, word):
+            if re.search(_SECRET, header[1]):
+                raise ValueError(f"{{{word}}} would write secrets into the log", "leave it out")
             parts.append(("header", header[1].lower()))
-        elif match[1] in FIELDS:
-            parts.append(("field", match[1]))
-        else:
+        elif brace:
             import difflib  # only for the one who needs the hint
 
-            close = difflib.get_close_matches(match[1], FIELDS, 1)
+            close = difflib.get_close_matches(word, FIELDS, 1)
             hint = f"did you mean {{{close[0]}}}?" if close else f"there are {', '.join(FIELDS)} and header:NAME"
-            raise ValueError(f"there is no field {{{match[1]}}}", hint)
-    rest = line[at:]
-    if "{" in rest or "}" in rest:
-        raise ValueError("a brace stands alone", "fields are written {status}")
-    whole = tuple(part for part in (*parts, ("text", rest)) if part[1])
+            raise ValueError(f"there is no field {{{word}}}", hint)
+    whole = tuple(part for part in parts if part[1])
     if len(whole) > MOST_PARTS or len({text for kind, text in whole if kind == "header"}) > MOST_HEADERS:
         raise ValueError(
             "the line is too long", f"at most {MOST_PARTS // 2} fields, {MOST_HEADERS} of them header:NAME"

@@ -16,7 +16,6 @@ from libc.time cimport time_t
 
 import re
 from time import gmtime, strftime
-from urllib.parse import unquote_plus
 
 from siphon_http._core.clock cimport wall_millisecond
 from siphon_http._core.message cimport Peer, Request
@@ -363,6 +362,8 @@ cdef class AccessLog:
 def masked_url(str url):
     """Return a target or URL without user information and without the values of secrets in its query."""
     url = re.sub(USERINFO, r"\1***@", url)
+    from urllib.parse import unquote_plus   # for few requests: others need not load it
+
     path, sign, query = url.partition("?")
     if not sign or not ("%" in query or re.search(SECRET, query)):
         return url

@@ -10,8 +10,7 @@ from typing import Literal, Protocol
 __all__ = ["ClientAddress", "HasHeader", "entries_from_the_right", "format_client", "forwarded_for"]
 
 Address = IPv4Address | IPv6Address
-_PORT = re.compile(r"[0-9]{1,5}")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
 _PEERS_REMEMBERED = 4096
 
 
@@ -59,7 +58,7 @@ def _node(text: str) -> tuple[Address, int] | None:
         if not port:
             return None
     address = _unmapped(host)
-    if address is None or (port and not _PORT.fullmatch(port)) or (port and int(port) > 65535):
+    if address is None or (port and not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535)):
         return None
     return address, int(port or 0)
 
@@ -121,7 +120,7 @@ def forwarded_for(element: str) -> str | None:
 
 def _unquoted(text: str) -> str | None:
     if text.startswith('"'):
-        return re.sub(r"\\(.)", r"\1", text[1:-1]) if _QUOTED.fullmatch(text) else None
+        return re.sub(r"\\(.)", r"\1", text[1:-1]) if re.fullmatch(_QUOTED, text) else None
     return None if ":" in text or "[" in text else text  # these need quotes (RFC 7239, 4)
 
 
