@@ -11,6 +11,7 @@ cdef enum:
     MOST_FIELDS = 16        # header fields in one line
     MOST_PIECES = 128       # values in one line
     STEP = 16               # texts are copied in steps of so many bytes: there is room for the last on both sides
+    MOST_KNOWN = 1024       # bytes of a head, and of what a line has of it, that are remembered
 
 
 cdef struct Piece:
@@ -50,6 +51,10 @@ cdef class AccessLog:
     cdef list names                 # what `fields` point into: each name, and its letters
     cdef Piece pieces[MOST_PIECES]  # the values of a line, in order; the last has none, and ends the line
     cdef int count                  # of pieces
+    cdef int tail                   # the first of the last pieces that say nothing but what the fields of a head say
+    cdef int repeats                # how often a line has the same value, at most
+    cdef Py_ssize_t fixed           # bytes of a line without what is text in it
+    cdef Py_ssize_t need            # bytes that the line may take that is written
     cdef Field fields[MOST_FIELDS]  # the header fields that lines have
     cdef int wanted                 # how many these are
     cdef int initials[32]           # bit i: the name of field i may begin so; by the low five bits of a letter
@@ -59,11 +64,19 @@ cdef class AccessLog:
     cdef time_t second              # that `stamp` is for
     cdef bytes stamp                # time as it is written, without fractions of the ISO form; STEP zeros behind it
     cdef Py_ssize_t stamp_size      # without these
+    cdef int known_version          # of the request whose tail is remembered; 0 = none is
+    cdef Py_ssize_t known_authority # bytes of the authority of its target, with which `known` begins
+    cdef Py_ssize_t known_size      # bytes of `known`
+    cdef char known[MOST_KNOWN]     # that authority, and the field lines
+    cdef Py_ssize_t told_size       # bytes of `told`
+    cdef char told[MOST_KNOWN + STEP]   # what its line has from the tail on
+    cdef unsigned int unlike        # lines since one had that tail
 
     cdef int note(self, Request request, Peer peer, int status, int64_t nanoseconds) except -1
     cpdef flush(self)
     cdef int _lay_out(self, object parts) except -1
     cdef int _want(self, bytes name) except -1
+    cdef int _remember(self, Request request, const char* text, Py_ssize_t size) except -1
     # Each writes at `p` and returns where that ends; `p` itself may have moved.
     cdef char* _wide(self, char* p, str value) except NULL
     cdef char* _masked(self, char* p, const char* text, Py_ssize_t size) except NULL

@@ -8,13 +8,14 @@ cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
-from cpython.unicode cimport PyUnicode_DecodeASCII
+from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_GET_LENGTH
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcmp, memcpy
 from libc.time cimport time_t
 
 import re
+from collections import Counter
 from time import gmtime, strftime
 
 from siphon_http._core.clock cimport wall_millisecond
@@ -31,12 +32,18 @@ USERINFO = r"(://)[^/?#@\s]*@"
 
 cdef enum:
     FLUSH_BYTES = 1048576
-    SMALL = 48              # there is room for so much where a value begins: what is no text is not longer
+    SLACK = 65536           # behind these: the last line seldom needs more
+    MOST_ID = 128           # longer ones of clients are not kept
+    SMALL = 48              # what is no text is not longer
+    OFTEN = 16              # so many unlike tails in a row: from then on one of so many is remembered
 
 cdef enum Part:
-    PART_END, PART_HEADER, PART_BYTES_IN, PART_BYTES_OUT, PART_CLIENT, PART_DURATION, PART_HOST, PART_LISTENER
-    PART_METHOD, PART_PROTOCOL, PART_REFERER, PART_REQUEST_ID, PART_ROUTE, PART_SCHEME, PART_STATUS, PART_TARGET
-    PART_TIME, PART_USER_AGENT
+    PART_END, PART_BYTES_IN, PART_BYTES_OUT, PART_CLIENT, PART_DURATION, PART_LISTENER, PART_STATUS, PART_TIME
+    # These only a request has:
+    PART_METHOD, PART_ROUTE, PART_SCHEME, PART_TARGET
+    # These are told by the fields of its head, and by its version:
+    PART_HEADER, PART_HOST, PART_PROTOCOL, PART_REFERER, PART_REQUEST_ID, PART_USER_AGENT
+    PART_NONE
 
 PARTS = {
     "bytes_in": PART_BYTES_IN, "bytes_out": PART_BYTES_OUT, "client": PART_CLIENT, "duration_ms": PART_DURATION,
@@ -143,7 +150,7 @@ cdef inline int _find(AccessLog log, Request request) noexcept:
 cdef inline const char* _id(Field* sent, Request request, Py_ssize_t* size) except? NULL:
     """Return the id that the request has: made or kept before, or one of the client's that can be kept."""
     if request._id is None and not request.traced:
-        if sent.value == NULL or sent.size > 128 or not is_visible(sent.value, sent.size):
+        if sent.value == NULL or sent.size > MOST_ID or not is_visible(sent.value, sent.size):
             return EMPTY
         if not sent.repeated:       # what `request_id` would say, without the strings that it makes
             size[0] = sent.size
@@ -153,26 +160,36 @@ cdef inline const char* _id(Field* sent, Request request, Py_ssize_t* size) exce
     return narrow(<PyObject*> request._id, size)
 
 
-cdef inline const char* _of_request(AccessLog log, int kind, Field* field, Request request, Py_ssize_t* size) except? NULL:
-    """Return a text that only a request has, and its size: 0 for nothing, -1 for a str that `narrow` refuses."""
-    cdef const char* head = PyBytes_AS_STRING(request.head)
-    if kind == PART_METHOD:
+cdef inline const char* _text(AccessLog log, int kind, Field* field, Request request, str client,
+                              Py_ssize_t* size) except? NULL:
+    """Return a value that is text, and its size: 0 for nothing, -1 for a str that `narrow` refuses."""
+    if kind == PART_CLIENT:
+        return narrow(<PyObject*> client, size)
+    elif kind == PART_LISTENER:
+        size[0] = PyBytes_GET_SIZE(log.listener)
+        return PyBytes_AS_STRING(log.listener)
+    elif kind == PART_METHOD:
         return narrow(<PyObject*> request.method, size)
+    elif kind == PART_ROUTE:
+        return EMPTY if request.counts is None else narrow(<PyObject*> request.counts.route, size)
+    elif kind == PART_SCHEME:
+        return narrow(<PyObject*> request.peer.scheme, size)
     elif kind == PART_TARGET:
         size[0] = request.target_end - request.target
-        return head + request.target
+        return PyBytes_AS_STRING(request.head) + request.target
     elif kind == PART_PROTOCOL:
         size[0] = 8
         return b"HTTP/1.1" if request.version == 11 else b"HTTP/1.0" if request.version == 10 else b"HTTP/2.0"
-    elif kind == PART_ROUTE:
-        return EMPTY if request.counts is None else narrow(<PyObject*> request.counts.route, size)
     elif kind == PART_REQUEST_ID:
         return _id(field, request, size)
-    elif kind == PART_SCHEME:
-        return narrow(<PyObject*> request.peer.scheme, size)
-    elif kind == PART_HOST and request.authority < request.authority_end:
+    elif kind == PART_HOST:
         size[0] = request.authority_end - request.authority
-        return head + request.authority
+        if size[0]:
+            return PyBytes_AS_STRING(request.head) + request.authority
+        size[0] = field.size
+        return field.value if field.size else EMPTY
+    elif kind == PART_NONE:
+        return EMPTY
     else:
         size[0] = field.size
         return field.value if field.size else EMPTY
@@ -194,52 +211,77 @@ cdef inline char* _time(AccessLog log, char* p) except NULL:
     return p
 
 
-cdef inline char* _line(AccessLog log, char* p, Request request, str client, int status, int64_t took) except NULL:
-    """Write a whole line. What needs a request is nothing when there is none."""
-    cdef Lines lines = log.lines
-    cdef Piece* piece = log.pieces - 1
-    cdef const char* text = NULL
+cdef inline char* _pieces(AccessLog log, char* p, Piece* piece, Piece* stop, Request request, str client, int status,
+                          int64_t took) except NULL:
+    """Write the pieces before `stop`; there is room for them. What needs a request is nothing when there is none."""
+    cdef const char* text
     cdef Py_ssize_t size
     cdef int kind
-    while True:
-        piece += 1
-        p = paste(room(lines, p, piece.size + SMALL), piece.text, piece.size)
+    while piece < stop:
+        p = paste(p, piece.text, piece.size)
         kind = piece.kind
-        size = 0
+        if request is None and kind >= PART_METHOD:
+            kind = PART_NONE
         if kind == PART_END:
             return p
         elif kind == PART_STATUS:
             p = number(p, status)
-            continue
         elif kind == PART_DURATION:
             p = _milliseconds(p, took)
-            continue
         elif kind == PART_TIME:
             p = _time(log, p)
-            continue
         elif kind == PART_BYTES_OUT:
             p = number(p, 0 if request is None else request.sent)
-            continue
         elif kind == PART_BYTES_IN:
             p = number(p, 0 if request is None else _bytes_in(request))
-            continue
-        elif kind == PART_CLIENT:
-            text = narrow(<PyObject*> client, &size)
-        elif kind == PART_LISTENER:
-            text = PyBytes_AS_STRING(log.listener)
-            size = PyBytes_GET_SIZE(log.listener)
-        elif request is not None:
-            text = _of_request(log, kind, &log.fields[piece.place], request, &size)
-            if size and (kind == PART_TARGET or kind == PART_REFERER) and may_hide(text, size):
-                p = log._masked(p, text, size)
-                continue
-        if size > 0:
-            p = escape(room(lines, p, 6 * size), text, size, log.json)
-        elif size < 0:
-            p = log._wide(p, client if kind == PART_CLIENT else request.counts.route)
-        elif not log.json:
-            p[0] = c"-"
-            p += 1
+        else:
+            size = 0
+            text = _text(log, kind, &log.fields[piece.place], request, client, &size)
+            if size > 0:
+                if (kind == PART_TARGET or kind == PART_REFERER) and may_hide(text, size):
+                    p = log._masked(p, text, size)
+                else:
+                    p = escape(p, text, size, log.json)
+            elif size < 0:
+                p = log._wide(p, client if kind == PART_CLIENT else request.counts.route)
+            elif not log.json:
+                p[0] = c"-"
+                p += 1
+        piece += 1
+    return p
+
+
+cdef inline bint _is_known(AccessLog log, Request request) noexcept:
+    """Has this request what the one had whose tail is remembered?"""
+    cdef const char* head = PyBytes_AS_STRING(request.head)
+    cdef Py_ssize_t authority = request.authority_end - request.authority
+    cdef Py_ssize_t fields = request.fields_end - request.fields
+    return log.known_version == request.version and log.known_authority == authority \
+        and log.known_size == authority + fields and not request.traced and request._id is None \
+        and memcmp(log.known + authority, head + request.fields, fields) == 0 \
+        and memcmp(log.known, head + request.authority, authority) == 0
+
+
+cdef inline char* _line(AccessLog log, char* p, Request request, str client, int status, int64_t took) except NULL:
+    """Write a whole line.
+
+    Clients send the same fields again and again: the end of the line, which says what these say, is then that of before.
+    """
+    cdef Piece* tail = &log.pieces[log.tail]
+    cdef Py_ssize_t begin
+    if request is not None and _is_known(log, request):
+        log.unlike = 0
+        p = _pieces(log, p, log.pieces, tail, request, client, status, took)
+        return paste(p, log.told, log.told_size)
+    if request is not None and log.wanted:
+        _find(log, request)
+    p = _pieces(log, p, log.pieces, tail, request, client, status, took)
+    begin = p - log.lines.data
+    p = _pieces(log, p, tail, &log.pieces[log.count], request, client, status, took)
+    log.unlike += 1
+    if request is not None and (log.unlike < OFTEN or log.unlike % OFTEN == 0):
+        log._remember(request, log.lines.data + begin, p - log.lines.data - begin)
+    return p
 
 
 @cython.final
@@ -267,9 +309,10 @@ cdef class AccessLog:
         """Make the pieces of a line: a value each, with the text before it; and note which header fields it has."""
         cdef Piece* piece
         cdef bytes encoded, name
+        cdef int i
         fields = {PART_HOST: b"host", PART_REFERER: b"referer", PART_USER_AGENT: b"user-agent",
                   PART_REQUEST_ID: b"x-request-id"}
-        self.texts = []
+        self.texts, sources = [], []
         text = ""
         for kind, word in [*parts, ("text", "\n"), ("end", "")]:
             if kind == "text":
@@ -289,6 +332,18 @@ cdef class AccessLog:
             name = word.encode("ascii") if kind == "header" else fields.get(piece.kind)
             if name is not None:
                 piece.place = self._want(name)
+            sources.append(word if name is None else name)
+            self.fixed += piece.size + SMALL
+        self.repeats = max(Counter(sources).values())
+        self.tail = self.count
+        for i in range(self.count - 1, -1, -1):
+            if self.pieces[i].kind >= PART_HEADER or self.pieces[i].kind == PART_END:
+                self.tail = i
+            else:
+                break
+        for i in range(self.tail):
+            if self.pieces[i].kind >= PART_HEADER and self.pieces[i].kind != PART_PROTOCOL:
+                self.tail = self.count      # these are looked for in any case: nothing would be saved
         return 0
 
     cdef int _want(self, bytes name) except -1:
@@ -314,13 +369,18 @@ cdef class AccessLog:
         when the client left before it.
         """
         cdef str client = peer.client
+        cdef Py_ssize_t texts = PyBytes_GET_SIZE(self.listener)
         cdef char* p
         if request is not None:
-            if self.wanted:
-                _find(self, request)
             if request.forwarded_client is not None:
                 client = request.forwarded_client
-        p = _line(self, self.lines.data + self.lines.size, request, client, status or 499, nanoseconds)
+            texts += PyBytes_GET_SIZE(request.head) + SMALL + MOST_ID
+            if request.counts is not None:
+                texts += PyUnicode_GET_LENGTH(request.counts.route)
+        texts += PyUnicode_GET_LENGTH(client)
+        self.need = self.fixed + 6 * self.repeats * texts
+        p = room(self.lines, self.lines.data + self.lines.size, self.need)
+        p = _line(self, p, request, client, status or 499, nanoseconds)
         self.lines.size = p - self.lines.data       # not before: a line that fails leaves nothing
         if self.lines.size >= FLUSH_BYTES:
             self.flush()
@@ -341,7 +401,7 @@ cdef class AccessLog:
             else:
                 self.lines = Lines()
                 if full.size >= FLUSH_BYTES:        # the next will be as large
-                    self.lines.grow(self.lines.data, FLUSH_BYTES)
+                    self.lines.grow(self.lines.data, FLUSH_BYTES + SLACK)
             self.sent = full
             self.emit(full)
 
@@ -356,7 +416,23 @@ cdef class AccessLog:
         return self._escaped(p, masked)
 
     cdef char* _escaped(self, char* p, bytes data) except NULL:
-        return escape(room(self.lines, p, 6 * len(data)), PyBytes_AS_STRING(data), len(data), self.json)
+        p = room(self.lines, p, 6 * len(data) + self.need)      # and for what follows
+        return escape(p, PyBytes_AS_STRING(data), len(data), self.json)
+
+    cdef int _remember(self, Request request, const char* text, Py_ssize_t size) except -1:
+        """Remember what a line has from the tail on, and for which fields."""
+        cdef const char* head = PyBytes_AS_STRING(request.head)
+        cdef Py_ssize_t authority = request.authority_end - request.authority
+        cdef Py_ssize_t fields = request.fields_end - request.fields
+        self.known_version = 0
+        if self.tail < self.count and authority + fields <= MOST_KNOWN and size <= MOST_KNOWN \
+                and not request.traced and request._id is None:
+            memcpy(self.known, head + request.authority, authority)
+            memcpy(self.known + authority, head + request.fields, fields)
+            memcpy(self.told, text, size)
+            self.known_version = request.version
+            self.known_authority, self.known_size, self.told_size = authority, authority + fields, size
+        return 0
 
 
 def masked_url(str url):

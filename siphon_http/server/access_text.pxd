@@ -133,9 +133,19 @@ cdef extern from *:
     static inline int siphon_is_name(const char* sent, const char* name, const char* letters, Py_ssize_t n) {
         uint64_t a, b, m;
         Py_ssize_t i;
-        if (n < 8) {
+        if (n < 4) {
             for (i = 0; i < n; i++) if ((sent[i] ^ name[i]) & ~letters[i]) return 0;
             return 1;
+        }
+        if (n < 8) {
+            uint32_t c, d, e;
+            for (i = 0; ; i = n - 4) {
+                memcpy(&c, sent + i, 4);
+                memcpy(&d, name + i, 4);
+                memcpy(&e, letters + i, 4);
+                if ((c ^ d) & ~e) return 0;
+                if (i == n - 4) return 1;
+            }
         }
         for (i = 0; ; i = i + 8 < n - 8 ? i + 8 : n - 8) {
             memcpy(&a, sent + i, 8);

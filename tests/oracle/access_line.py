@@ -24,6 +24,7 @@ def line(form: AccessFormat, head: bytes, known: Mapping[str, str]) -> str:
     """Return the line, without its newline. known: what the head does not tell, by name of the field."""
     first, *rest = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     method, target, protocol = first.split(b" ")
+    authority = target.split(b"/")[2] if target.startswith(b"http://") else b""
     fields: dict[bytes, list[bytes]] = {}
     for one in rest:
         name, _, value = one.partition(b":")
@@ -36,7 +37,7 @@ def line(form: AccessFormat, head: bytes, known: Mapping[str, str]) -> str:
         "method": method,
         "target": masked_url(target.decode("latin-1")).encode("latin-1"),
         "protocol": protocol,
-        "host": of(b"host"),
+        "host": authority or of(b"host"),
         "referer": masked_url(of(b"referer").decode("latin-1")).encode("latin-1"),
         "user_agent": of(b"user-agent"),
         "request_id": request_id(fields.get(b"x-request-id", [])),

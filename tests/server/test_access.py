@@ -335,6 +335,86 @@ def test_lines_are_those_of_the_oracle(lines, style):
     assert lines.lines == [access_line.line(form, head, known) for head in asked]
 
 
+def alike(count: int) -> list[bytes]:
+    """Make heads of which many have the fields of the one before, and many differ in one byte, version or authority."""
+    dice = random.Random(2027)
+    targets = ["/orders/7", "/orders/8?token=x", "http://api.example.com/orders/7", "http://apj.example.com/orders/7"]
+    agents = ["curl/8.5.0", "curl/8.5.1", 'say "hi"', "n" * 990, "m" * 60_000]
+    made, fields = [], ""
+    for i in range(count):
+        if dice.random() < 0.3 or not made or 100 < i < 150:
+            agent = dice.choice(agents[:3] if 100 < i < 150 or dice.random() < 0.9 else agents)
+            ends = ["Referer: https://a.example/", "Referer: https://b.example/", "X-Request-ID: 7", "X-Request-ID: 8"]
+            fields = f"Host: api.example.com\r\nUser-Agent: {agent}\r\n{dice.choice(ends)}\r\nX-Tenant: t{dice.randrange(3)}\r\n"
+        version = "HTTP/1.0" if dice.random() < 0.1 else "HTTP/1.1"
+        made.append(f"GET {dice.choice(targets)} {version}\r\nConnection: keep-alive\r\n{fields}\r\n".encode())
+    return made
+
+
+@pytest.mark.parametrize(
+    "tail", ["{protocol} {request_id} {host} {referer} {user_agent}", "{header:x-tenant}", "{host} {status}"]
+)
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_what_is_remembered_of_a_head_is_no_others(lines, style, tail):
+    form = AccessFormat(style, own("{method} {target} {status} " + tail).parts, "own")
+    made, asked = site(form), alike(400)
+
+    async def scenario() -> None:
+        line = await made.line()
+        for i, head in enumerate(asked):
+            await line.send(head)
+            assert (await line.answer()).status == 201
+            if i % 50 == 0:  # one that never becomes a request leaves nothing behind
+                other = await made.line()
+                await other.send(b"GET /orders/7 HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n")
+                assert (await other.answer()).status == 400
+
+    made.play(scenario)
+    said = [one for one in lines.lines if " 400 " not in f"{one} "]
+    assert said == [access_line.line(form, head, {"status": "201"}) for head in asked]
+    assert len(lines.lines) == len(asked) + 8
+
+
+def test_where_the_authority_ends_is_remembered_too(lines):
+    made = site(own("{target} {host} {header:d}"))
+
+    async def scenario() -> None:
+        line = await made.line()
+        for head in (b"GET http://ab/orders/7 HTTP/1.1\r\ncd: 1\r\n", b"GET http://abc/orders/7 HTTP/1.1\r\nd: 1\r\n"):
+            await line.send(head + b"host: x\r\n\r\n")
+            await line.answer()
+
+    made.play(scenario)
+    assert lines.lines == ["http://ab/orders/7 ab -", "http://abc/orders/7 abc 1"]
+
+
+def test_ids_that_are_made_are_not_those_of_the_line_before(lines):
+    made = site(own("{status} {request_id}"), request_id=True)
+
+    async def scenario() -> None:
+        line = await made.line()
+        for _ in range(8):
+            await line.send(b"GET /orders/7 HTTP/1.1\r\nhost: x\r\n\r\n")
+            await line.answer()
+
+    made.play(scenario)
+    assert len({one for one in lines.lines if re.fullmatch("201 [0-9a-f]{32}", one)}) == 8
+
+
+def test_a_line_has_room_for_all_that_a_format_repeats(lines):
+    form = own("{user_agent}{header:user-agent}{target}{route}{client}" * 20)
+    made = site(form)
+
+    async def scenario() -> None:
+        line = await made.line()
+        for _ in range(4):
+            await line.send(b"GET /orders/7 HTTP/1.1\r\nhost: x\r\nuser-agent: " + b"\xfc" * 30_000 + b"\r\n\r\n")
+            await line.answer()
+
+    made.play(scenario)
+    assert [one.count("\\xfc" * 30_000) for one in lines.lines] == [40] * 4
+
+
 def test_an_id_that_is_sent_twice_is_not_kept(lines):
     made = site(own("{request_id}"))
 
