@@ -82,7 +82,11 @@ class Server:
         """
         for name, config in self._configs.items():
             self._listeners.setdefault(name, Listener(config, (), self._copies))
-        self._bind_all_but(earlier._listeners)
+        try:
+            self._bind_all_but(earlier._listeners)
+        except BaseException:
+            self._listeners.clear()  # `earlier` takes back what we have: these were never bound
+            raise
         for name, config in self._configs.items():
             if (listener := earlier._listeners.pop(name, None)) is not None:
                 listener.config, listener.copies = config, self._copies

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -212,5 +213,21 @@ def test_a_worker_whose_loop_is_held_for_ever_is_replaced(make: Make) -> None:
     assert "Current thread 0x" in server.log(), "and what faulthandler says"
     wait_until(lambda: said(server, ") serves"))
     assert len(before & set(workers(server))) == 1
+    assert len(pids_that_answer(server, "VERSION")) == 2
+    server.stop()
+
+
+def test_an_address_in_use_leaves_every_worker_and_their_successors_the_sockets(make: Make) -> None:
+    server = ready(make())
+    main = {"listen": f"127.0.0.1:{server['plain'][1]}"}
+    with socket.create_server(("127.0.0.1", 0)) as holder, Steady(server["plain"], "/version").running() as load:
+        listeners(server, main, {"listen": f"127.0.0.1:{holder.getsockname()[1]}"})
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: said(server, f"cannot bind 127.0.0.1:{holder.getsockname()[1]}"))
+        load.more(20)
+        assert load.failures == []
+    listeners(server, main)
+    os.kill(workers(server)[0], signal.SIGKILL)
+    wait_until(lambda: said(server, ") serves"))
     assert len(pids_that_answer(server, "VERSION")) == 2
     server.stop()

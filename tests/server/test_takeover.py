@@ -297,9 +297,14 @@ def test_an_adoption_that_fails_takes_nothing() -> None:
     async def scenario() -> None:
         first = Server([config(0)])
         first.bind()
-        with socket.create_server(("127.0.0.1", 0)) as holder, pytest.raises(BindError):
-            Server([config(0), config(holder.getsockname()[1])]).adopt(first)
+        handles = first.handles
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            second = Server([config(0), config(holder.getsockname()[1])])
+            with pytest.raises(BindError, match=str(holder.getsockname()[1])):
+                second.adopt(first)
         assert len(first.listeners) == 1 and first.listeners[0].port
+        first.adopt(second)  # as a supervisor does, which does not know how far it came
+        assert first.handles == handles != {"127.0.0.1:0": []}
         first.close()
 
     play(scenario)
