@@ -410,6 +410,7 @@ class HttpConfig:
 def load_config(
     source: Path | Node,
     *,
+    content: bytes | None = None,
     shown: str | None = None,
     environ: Mapping[str, str] = os.environ,
     warnings: list[str] | None = None,
@@ -417,7 +418,7 @@ def load_config(
 ) -> HttpConfig:
     """Read and check http.yaml, or an inline mapping of siphon.yaml.
 
-    shown: the file's name in messages; warnings: lines are appended; check_material: looks into certificates and keys.
+    content: what was read of the file before. shown: its name in messages; warnings: lines are appended; check_material: looks into certificates and keys.
 
     Raises:
         ConfigError: with every mistake of the file.
@@ -428,7 +429,7 @@ def load_config(
     if isinstance(source, Node):
         node = source
     else:
-        node = load(source, shown=shown, environ=environ, problems=problems, warnings=notes)
+        node = load(source, content=content, shown=shown, environ=environ, problems=problems, warnings=notes)
     config = read(node, HttpConfig, problems, notes)
     material: list[Problem] = []
     if check_material is not None and isinstance(node, MappingNode):

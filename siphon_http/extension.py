@@ -54,7 +54,7 @@ class HttpExtension:
         """Read and check http.yaml; return what scripts import. Raises ConfigError, TlsMaterialError."""
         warnings: list[str] = []
         source: Any = context.config
-        self._config = load_config(source, warnings=warnings, check_material=_check_material)
+        self._config = load_config(source, content=context.content, warnings=warnings, check_material=_check_material)
         if context.worker.is_first:
             for text in warnings:
                 log.warning("%s", text)

@@ -95,6 +95,7 @@ class Key:
 def load(
     path: Path,
     *,
+    content: bytes | None = None,
     shown: str | None = None,
     environ: Mapping[str, str] = os.environ,
     problems: list[Problem] | None = None,
@@ -103,7 +104,7 @@ def load(
     """Read a YAML file, as `settings_yaml.load` does: a third of our import's cost is the YAML library, paid here."""
     from siphon_http import settings_yaml
 
-    return settings_yaml.load(path, shown=shown, environ=environ, problems=problems, warnings=warnings)
+    return settings_yaml.load(path, content=content, shown=shown, environ=environ, problems=problems, warnings=warnings)
 
 
 def required(

@@ -193,17 +193,21 @@ class _Composer:
         return _EXPANSION.sub(replaced, text)
 
 
-def _read(path: Path, shown: str) -> str:
-    """Return the text of the file at `path`. Raises ConfigError."""
+def _content(path: Path, shown: str) -> bytes:
+    """Return what is in the file at `path`, up to more than may be. Raises ConfigError."""
     try:
         with path.open("rb") as file:
-            data = file.read(_FILE_LIMIT + 1)
+            return file.read(_FILE_LIMIT + 1)
     except FileNotFoundError:
         raise ConfigError([Problem(shown, 0, 0, "", "does not exist", f"looked for {path.absolute()}")]) from None
     except OSError as exc:
         reason = f"cannot be read: {exc.strerror or exc}"
         hint = f"this process runs as user id {os.geteuid()}" if isinstance(exc, PermissionError) else ""
         raise ConfigError([Problem(shown, 0, 0, "", reason, hint)]) from exc
+
+
+def _text(data: bytes, shown: str) -> str:
+    """Return the text of a file that holds `data`. Raises ConfigError."""
     if len(data) > _FILE_LIMIT:
         reason = f"is larger than {_FILE_LIMIT} bytes, the most that a configuration file may have"
         raise ConfigError([Problem(shown, 0, 0, "", reason)])
@@ -256,6 +260,7 @@ def _syntax_problem(document: Document, exc: yaml.YAMLError) -> Problem:
 def load(
     path: Path,
     *,
+    content: bytes | None = None,
     shown: str | None = None,
     environ: Mapping[str, str] = os.environ,
     problems: list[Problem] | None = None,
@@ -263,14 +268,14 @@ def load(
 ) -> Node:
     """Read the YAML file at `path` and return its root, with `${VAR}` and `${VAR:-default}` expanded from `environ`.
 
-    shown: the file's name in messages (default: `path`). warnings: one line for each variable that is not set is
+    content: what was read of it before. shown: the file's name in messages (default: `path`). warnings: one line for each variable that is not set is
     appended. problems: what is wrong but can be read past (duplicate keys, tags, malformed `${`) is appended, so that it
     is reported together with what `read` finds; without it, such problems are raised.
 
     Raises ConfigError: the file is missing, unreadable, larger than 1 MiB, not UTF-8, not YAML, or more than one document.
     """
     name = str(path) if shown is None else shown
-    text = _read(path, name)
+    text = _text(_content(path, name) if content is None else content, name)
     # What splitlines takes for a line's end beyond libyaml's is no text, and was refused.
     document = Document(name, path.absolute().parent, text.splitlines())
     masked = not _MASK_CHARACTER.search(text)

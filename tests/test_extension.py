@@ -24,6 +24,7 @@ class Context:
     """What the host tells an extension."""
 
     name = "http"
+    content: bytes | None = None
     drain_secs = 1.0
     sync_pool_max = 4
     sync_queue_max = 16

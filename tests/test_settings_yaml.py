@@ -36,6 +36,13 @@ def test_every_value_knows_its_file_line_column_and_path(file: Yaml) -> None:
     assert root.key("servers").line == 1
 
 
+def test_what_was_read_before_is_taken_in_the_place_of_the_file(tmp_path: Path) -> None:
+    root: Any = load(tmp_path / "gone.yaml", content=b"a: sub/x\n")
+    assert (root["a"].file, root["a"].relative(root["a"].text)) == (str(tmp_path / "gone.yaml"), tmp_path / "sub" / "x")
+    with pytest.raises(ConfigError, match=r"gone\.yaml:1:4: byte 0xff is not UTF-8"):
+        load(tmp_path / "gone.yaml", content=b"a: \xff")
+
+
 def test_an_empty_file_and_one_of_comments_are_empty_mappings(file: Yaml) -> None:
     for text in ("", "# nothing\n", "---\n", "~\n", "\ufeff"):
         assert file.plain(text) == {}

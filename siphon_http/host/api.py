@@ -83,6 +83,14 @@ class Context(Protocol):
         ...
 
     @property
+    def content(self) -> bytes | None:
+        """What was in the file `config` when a supervisor checked it, for its workers: to be used in its place.
+
+        None: read the file. It may be changed at any time, but takes effect in all workers together, by a reload.
+        """
+        ...
+
+    @property
     def drain_secs(self) -> float:
         """Seconds that requests in flight may take to end once the process was told to stop."""
         ...

@@ -132,14 +132,15 @@ class Parsed:
     warnings: list[str] = field(default_factory=list)
 
 
-def parse(path: Path) -> Parsed:
-    """Read and check the siphon.yaml at `path`.
+def parse(path: Path, contents: Mapping[Path, bytes] | None = None) -> Parsed:
+    """Read and check the siphon.yaml at `path`. contents: what was read of files before.
 
     Raises ConfigError only for a file that cannot be read as YAML at all; other mistakes are in `problems`.
     """
     problems: list[Problem] = []
     warnings: list[str] = []
-    root = settings.load(path, problems=problems, warnings=warnings)
+    contents = contents or {}
+    root = settings.load(path, content=contents.get(path), problems=problems, warnings=warnings)
     ours = root
     if isinstance(root, MappingNode):
         ignored = _ignored(root)
@@ -148,7 +149,7 @@ def parse(path: Path) -> Parsed:
         ours = _without_sip(root)
     config = settings.read(ours, HostConfig, problems, warnings)
     absent: dict[str, Problem] = {}
-    extensions = _extensions(root, problems, absent)
+    extensions = _extensions(root, problems, absent, contents)
     if config is None:
         config = HostConfig(script=ScriptConfig(path=path.absolute().parent / "script.py"))
     return Parsed(config=config, extensions=extensions, absent=absent, problems=problems, warnings=warnings)
@@ -183,7 +184,9 @@ def _without_sip(root: MappingNode, block: str = "") -> MappingNode:
     return MappingNode(root.document, root.line, root.column, root.path, entries)
 
 
-def _extensions(root: Node, problems: list[Problem], absent: dict[str, Problem]) -> dict[str, Path | MappingNode]:
+def _extensions(
+    root: Node, problems: list[Problem], absent: dict[str, Problem], contents: Mapping[Path, bytes]
+) -> dict[str, Path | MappingNode]:
     """Return what is configured for each extension; also where other parts of the file have mistakes."""
     block = _block(root, "extensions") if isinstance(root, MappingNode) else None
     if block is None:
@@ -199,7 +202,7 @@ def _extensions(root: Node, problems: list[Problem], absent: dict[str, Problem])
             extensions[name] = node
         elif isinstance(node, ScalarNode) and isinstance(node.value, str) and node.text.strip():
             extensions[name] = path = node.relative(node.text)
-            if not path.exists():
+            if path not in contents and not path.exists():
                 absent[name] = node.problem(f"file {node.text} does not exist", f"looked for {path}")
         else:
             problems.append(

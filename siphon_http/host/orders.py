@@ -51,6 +51,8 @@ class Assignment:
     inherited: Mapping[str, Mapping[str, Sequence[int]]]
     """Descriptors of bound sockets, by extension and name."""
     drain_secs: float
+    contents: Mapping[str, str]
+    """What the configuration's files hold, each byte a character: a worker reads them here."""
 
     def options(self) -> Options:
         """Return what the worker's command line would say; its descriptors are its own from now on."""
@@ -64,6 +66,7 @@ class Assignment:
             log_format=self.log_format,  # type: ignore[arg-type]  # it comes from Options
             place=Place(index=self.index, count=self.count, counters=attach(self.slot)),
             inherited=self.inherited,
+            contents={Path(name): text.encode("latin-1") for name, text in self.contents.items()},
         )
 
 

@@ -47,6 +47,8 @@ class Options:
     """Sockets that another process has bound for each extension."""
     activation: Activation = field(default_factory=Activation)
     """Sockets of the service manager, for whichever extension has their address."""
+    contents: Mapping[Path, bytes] = field(default_factory=dict)
+    """What was in the configuration's files when the supervisor checked them: they may have changed since."""
     builtins: Builtins = field(default_factory=Builtins)
     """The host's own namespaces, which outlive a reload."""
 
@@ -57,6 +59,7 @@ class HostContext:
 
     name: str
     config: Path | Mapping[str, Any]
+    content: bytes | None
     drain_secs: float
     sync_pool_max: int
     sync_queue_max: int
@@ -157,7 +160,7 @@ def read(options: Options, warnings: list[str], earlier: Prepared | None = None)
         options = replace(
             options, activation=Activation()
         )  # its sockets belong to listeners, which may have closed them
-    found = config.parse(options.file)
+    found = config.parse(options.file, options.contents)
     problems = list(found.problems)
     form = options.log_format or found.config.log.format
     if earlier is None:
@@ -231,9 +234,11 @@ def processors() -> int:
 
 def new_context(name: str, read: config.Parsed, script: Script, options: Options, place: Place) -> HostContext:
     """Return what the extension `name` is told."""
+    source = read.extensions[name]
     return HostContext(
         name=name,
-        config=read.extensions[name],
+        config=source,
+        content=options.contents.get(source) if isinstance(source, Path) else None,
         drain_secs=read.config.server.drain_secs,
         sync_pool_max=read.config.script.sync_pool_max,
         sync_queue_max=read.config.script.executor_queue_capacity,

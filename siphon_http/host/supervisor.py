@@ -57,7 +57,8 @@ class Supervisor:
         self._wishes = Wishes()
         self._notifier = notifier
         self._tasks: dict[str, SharedTask] = {}
-        self._yaml: object = None
+        self._yaml = _contents(prepared)
+        self._some_are_behind = False
         self._watched: tuple[tuple[str, ...], int] = ((), 0)
         self._turn = asyncio.Lock()
         self._state: State = "starting"
@@ -147,7 +148,6 @@ class Supervisor:
         if "t" in sys.abiflags:
             logger.info("this is a free-threaded CPython: workers are processes all the same, with one loop each")
         self._notifier.status("workers start")
-        self._yaml = _contents(self.prepared)
         await self.crew.man(self.prepared.place.count)
         self._state = "ready"
         self._announce()
@@ -188,6 +188,7 @@ class Supervisor:
             slot=-1,
             inherited={name: _own(task.handles, index) for name, task in self._tasks.items()},
             drain_secs=self.prepared.config.server.drain_secs,
+            contents={str(file): data.decode("latin-1") for file, data in self._yaml.items() if data is not None},
         )
 
     def _heard(self, child: Child, report: Report) -> None:
@@ -224,7 +225,7 @@ class Supervisor:
         asked = time.monotonic()
         self.crew.hurry()
         try:
-            if what == "configuration" and _contents(self.prepared) != self._yaml:
+            if what == "configuration" and (self._some_are_behind or _contents(self.prepared) != self._yaml):
                 await self._replace_all()
             else:
                 await self._reload_in_turn(what, asked)
@@ -267,20 +268,20 @@ class Supervisor:
         """
         began = time.monotonic()
         earlier, loaded = self.prepared, read(self.prepared.options, [], self.prepared)
-        contents = _contents(loaded)
+        contents = self._yaml
         say_what_needs_a_restart(earlier, loaded)
         before = self._adopt(loaded)
-        self.prepared = loaded
+        self.prepared, self._yaml = loaded, _contents(loaded)
         try:
             if self.crew.posts:
                 await self.crew.relieve(self.crew.posts[0], "reload")
         except BaseException:
-            self.prepared = earlier
+            self.prepared, self._yaml = earlier, contents
             await self._give_back(before)
             raise
-        self._yaml = contents
         if loaded.config.log != earlier.config.log:
             follow_log(loaded)
+        self._some_are_behind = False
         replaced = 1 + await self._replace_others(loaded.place.count)
         for task in before.values():
             await task.shutdown()  # what it still has, nobody serves any more
@@ -300,6 +301,7 @@ class Supervisor:
                 await self.crew.relieve(post, "reload")
                 replaced += 1
             except (WorkerFailedError, OSError) as error:
+                self._some_are_behind = True
                 logger.error(
                     "worker %d stays with the earlier configuration: its successor cannot be started; "
                     "SIGHUP tries again\n%s", post.index, error,

@@ -81,6 +81,7 @@ class HarnessContext:
     """What the extension is told of its process (see host.api.Context). errors: what the script has raised."""
 
     name = "http"
+    content: bytes | None = None
     drain_secs = DRAIN_SECONDS
     sync_pool_max = 32
     sync_queue_max = 1024

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .launch import Server
+from .launch import Server, free_port
 from .steady import Steady
 from .test_reload import SCRIPT, listeners, said, wait_until, write
 from .wire import Wire, polite, request
@@ -226,8 +226,29 @@ def test_an_address_in_use_leaves_every_worker_and_their_successors_the_sockets(
         wait_until(lambda: said(server, f"cannot bind 127.0.0.1:{holder.getsockname()[1]}"))
         load.more(20)
         assert load.failures == []
-    listeners(server, main)
     os.kill(workers(server)[0], signal.SIGKILL)
     wait_until(lambda: said(server, ") serves"))
     assert len(pids_that_answer(server, "VERSION")) == 2
+    server.stop()
+
+
+def test_a_worker_that_follows_another_has_the_configuration_that_is_in_use(make: Make) -> None:
+    """An edit takes effect by a reload, in all workers: a half of it would leave connections to wait for nobody."""
+    server = ready(make(worker_max_requests=100))
+    main = {"listen": f"127.0.0.1:{server['plain'][1]}"}
+    with Steady(server["plain"], "/version").running() as load:
+        for edit in ({"listen": f"127.0.0.1:{free_port()}"}, {**main, "lisetn": 1}, None):
+            before = set(workers(server))
+            if edit is None:
+                (server.folder / "http.yaml").unlink()
+            else:
+                listeners(server, edit)
+            os.kill(min(before), signal.SIGKILL)
+            wait_until(lambda before=before: not before & set(workers(server)), 20)  # the other one is recycled
+    assert len(load.failures) <= 3 * 5, f"more than three deaths cost five clients: {load.failures[:3]}"
+    assert said(server, "cannot be started") == 0
+    listeners(server, {**main, "max_body_bytes": 3})
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: said(server, "2 workers replaced"))
+    assert {request(server["plain"], "/size", "POST", body=b"xxxx").status for _ in range(20)} == {413}
     server.stop()

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -241,6 +242,22 @@ def test_a_changed_configuration_that_fails_leaves_the_workers(project, crew, wo
     stopped(process)
 
 
+def test_a_worker_that_stayed_behind_is_replaced_by_the_next_sighup(project, crew):
+    process, _ = crew()
+    project.write("routes.py", "import os\nif os.path.exists('once'): os.open('once/taken', os.O_CREAT | os.O_EXCL)\n")
+    wait_for_line(process, "script reloaded in 2 workers")
+    (project.folder / "once").mkdir()
+    project.write("fake.yaml", "reloads\nmore\n")
+    process.send_signal(signal.SIGHUP)
+    wait_for_line(process, "worker 1 stays with the earlier configuration: its successor cannot be started")
+    wait_for_line(process, "configuration reloaded, 1 workers replaced in ")
+    (project.folder / "once" / "taken").unlink()
+    (project.folder / "once").rmdir()
+    process.send_signal(signal.SIGHUP)
+    wait_for_line(process, "configuration reloaded, 2 workers replaced in ")
+    stopped(process)
+
+
 def test_workers_leave_the_signals_of_a_terminal_to_the_supervisor(project, crew):
     process, _ = crew("reloads drain-waits", "server: {drain_secs: 1}\n")
     for pid in children(process):
@@ -331,7 +348,7 @@ def pair(**more):
     slot = slots.take()
     given = Assignment(
         file="a.yaml", verbose=True, log_level="info", log_format=None, index=1, count=2, slot=os.dup(slot.fd),
-        inherited={"http": {"x": [os.dup(slot.fd)]}}, drain_secs=0.0, **more
+        inherited={"http": {"x": [os.dup(slot.fd)]}}, drain_secs=0.0, contents={"/a.yaml": "\xff"}, **more
     )  # fmt: skip
     send(ours, given)
     slots.close()
@@ -345,6 +362,7 @@ def test_an_assignment_arrives_as_it_was_given():
     options = leash.assignment.options()
     assert (str(options.file), options.verbose, options.log_level) == ("a.yaml", True, "info")
     assert (options.place.index, options.place.count, len(options.place.counters)) == (1, 2, SLOT_BYTES)
+    assert options.contents == {Path("/a.yaml"): b"\xff"}
     assert not os.get_inheritable(options.inherited["http"]["x"][0])
     leash.say(**{"is": "ready"})
     assert json.loads(ours.recv(100)) == {"is": "ready"}
