@@ -282,9 +282,9 @@ class Supervisor:
         if loaded.config.log != earlier.config.log:
             follow_log(loaded)
         self._some_are_behind = False
-        replaced = 1 + await self._replace_others(loaded.place.count)
         for task in before.values():
-            await task.shutdown()  # what it still has, nobody serves any more
+            await task.shutdown()  # what it still has, each worker that has it serves until it is replaced
+        replaced = 1 + await self._replace_others(loaded.place.count)
         logger.info("configuration reloaded, %d workers replaced in %.1f s", replaced, time.monotonic() - began)
 
     async def _replace_others(self, count: int) -> int:

@@ -144,7 +144,7 @@ class Server:
         for _ in range(TURNS_TO_ACCEPT):
             await asyncio.sleep(0)
         for listener in self.listeners:
-            listener.stop()
+            await listener.retire()
         for listener in self.listeners:
             if listener.endpoint is not None:
                 listener.endpoint.drain()

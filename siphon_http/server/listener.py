@@ -9,7 +9,7 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,6 +266,17 @@ class Listener:
 
         return change
 
+    async def retire(self) -> None:
+        """Stop accepting; what waits in the kernel until then is served: a socket that closes resets its queue."""
+        waiting = [] if self.endpoint is None else [sock for one in self._sockets for sock in _queued(one)]
+        self.stop()
+        loop = asyncio.get_running_loop()
+        for sock in waiting:
+            try:
+                await loop.connect_accepted_socket(self._make, sock)
+            except OSError:  # its client has gone
+                sock.close()
+
     def stop(self) -> None:
         """Stop accepting; connections that are open stay."""
         if self._timer is not None:
@@ -289,6 +300,14 @@ class Listener:
         self.stop()
         if self.endpoint is not None:
             self.endpoint.abort()
+
+
+def _queued(listening: socket.socket) -> Iterator[socket.socket]:
+    """Accept everything that waits."""
+    listening.setblocking(False)
+    with contextlib.suppress(OSError):  # nothing more, or no descriptor
+        while True:
+            yield listening.accept()[0]
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from siphon_http._core.message import Response
 from siphon_http.config import ServerConfig
 from siphon_http.errors import BindError
+from siphon_http.server import lifecycle
 from siphon_http.server.lifecycle import Server
 from tests.stage import Site, on_each_loop, play, tcp, until
 
@@ -114,6 +116,26 @@ def test_a_request_that_was_sent_just_before_the_drain_is_answered(loop: str) ->
             sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
             assert await site.server.drain(5)
             assert b" 404 " in sock.recv(4096)
+
+    site.play(scenario, loop)
+
+
+@on_each_loop
+def test_what_waits_in_the_kernel_when_a_listener_closes_is_answered(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "TURNS_TO_ACCEPT", 0)  # all of them come after the last one
+    site = Site()
+
+    async def scenario() -> None:
+        port = site.server.listeners[0].port
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        clients[1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        clients.pop(1).close()  # a reset
+        for client in clients:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert await site.server.drain(5)
+        for client in clients:
+            assert b" 404 " in client.recv(4096)
+            client.close()
 
     site.play(scenario, loop)
 

@@ -61,7 +61,7 @@ class Beacon:
         problems: list[Problem] = []
         source: Any = context.config  # a file of its own, or a node of siphon.yaml
         if isinstance(source, Path):
-            source = load(source, problems=problems)
+            source = load(source, content=context.content, problems=problems)
         config = read(source, BeaconConfig, problems)
         if problems or config is None:
             raise ConfigError(problems)  # all of them, each with its line
