@@ -63,6 +63,7 @@ cdef class Endpoint:
     cdef object idle_waiter              # callable, called when the last connection has gone
     cdef object make_connection          # class Connection
 
+    cdef int _tell_if_empty(self) except -1
     cdef int _gone(self, AcceptedConnection connection) except -1
     cdef int _begun(self, Request request) except -1
     cdef int _over(self, Request request) except -1

@@ -25,6 +25,7 @@ __all__ = ["AcceptedConnection", "Endpoint", "LoopState"]
 log = logging.getLogger("siphon_http.server")
 
 cdef double SLOW_SAID_EVERY = 1.0
+cdef double HANDSHAKE_GRACE_SECONDS = 1.0   # what a drain gives to who is about to become a connection
 cdef double LINGER_SECONDS = 2.0        # how long a closed connection may still send before it is reset
 cdef bytes NO_LINGER = struct.pack("ii", 1, 0)      # SO_LINGER: a close drops what is unsent and resets
 
@@ -122,16 +123,18 @@ cdef class Endpoint:
         return Http2Connection(self)
 
     def admit(self, transport, bint refusable=False):
-        """Count what is no connection yet as one; False when there are as many as there may be, or we are draining.
+        """Count what is no connection yet as one; False when there are as many as there may be.
 
         refusable: it may become one that is answered 503, for which there is some more room.
         """
         cdef Py_ssize_t room = self.max_connections + (REFUSALS_AT_ONCE if refusable else 0)
-        if self.draining or len(self.connections) + len(self.handshakes) >= room:
+        if len(self.connections) + len(self.handshakes) >= room:
             self.refused_count += 1
             self.traffic.refuse(0)
             return False
         self.handshakes.add(transport)
+        if self.draining:   # it was in the listener's queue, or has sent its PROXY header just now
+            self.state.loop.call_later(HANDSHAKE_GRACE_SECONDS, self._end_handshakes)
         return True
 
     def count_refusal(self):
@@ -139,13 +142,21 @@ cdef class Endpoint:
         self.refused_count += 1
 
     def drain(self):
-        """Let every connection end after what it has under way; idle ones at once."""
+        """Let every connection end after what it has under way; idle ones, and handshakes, after a moment."""
         cdef AcceptedConnection connection
         self.draining = True
         for connection in list(self.connections):
             connection.drain()
+        if self.handshakes:
+            # Their clients were accepted, and send a request as soon as they may.
+            self.state.loop.call_later(HANDSHAKE_GRACE_SECONDS, self._end_handshakes)
+
+    def _end_handshakes(self):
+        """Reset who has not become a connection yet."""
         for transport in list(self.handshakes):
             transport.abort()
+        self.handshakes.clear()
+        self._tell_if_empty()
 
     def abort(self):
         """Reset every connection that is left."""
@@ -158,11 +169,16 @@ cdef class Endpoint:
             self.access.flush()
 
     def when_empty(self, callback):
-        """Call `callback()` once no connection is open: now, or when the last one ends."""
-        if self.connections:
-            self.idle_waiter = callback
-        else:
-            callback()
+        """Call `callback()` once no connection is open, or about to be: now, or when the last one ends."""
+        self.idle_waiter = callback
+        self._tell_if_empty()
+
+    cdef int _tell_if_empty(self) except -1:
+        if not self.connections and not self.handshakes and self.idle_waiter is not None:
+            waiter = self.idle_waiter
+            self.idle_waiter = None
+            waiter()
+        return 0
 
     cdef int _begun(self, Request request) except -1:
         """Note that a request has come."""
@@ -202,11 +218,7 @@ cdef class Endpoint:
 
     cdef int _gone(self, AcceptedConnection connection) except -1:
         self.connections.discard(connection)
-        if not self.connections and self.idle_waiter is not None:
-            waiter = self.idle_waiter
-            self.idle_waiter = None
-            waiter()
-        return 0
+        return self._tell_if_empty()
 
 
 @cython.final

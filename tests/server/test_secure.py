@@ -302,6 +302,24 @@ async def test_drain_ends_handshakes_and_idle_connections(files, authority):
         await closed(stalled_writer)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+async def test_who_is_in_its_handshake_when_a_drain_begins_is_answered(files, authority, version):
+    async with serving(files) as (server, port):
+        sock = socket.create_connection(("127.0.0.1", port))
+        while not server.listeners[0].endpoint.handshakes:
+            await asyncio.sleep(0.001)
+        draining = asyncio.ensure_future(server.drain(5))
+        while not server.listeners[0].endpoint.draining:
+            await asyncio.sleep(0.001)
+        context = trusting(authority, version=version)
+        reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname="localhost")
+        writer.write(REQUEST)
+        head, _ = await answer(reader)
+        assert b"connection: close" in head
+        assert await draining
+        await closed(writer)
+
+
 async def test_closed_connections_leave_no_cycles(files, authority):
     async with serving(files) as (server, port):
 
