@@ -9,24 +9,34 @@ import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from .launch import Server, free_port
+from .steady import Steady
 from .test_reload import listeners, said, wait_until
 from .test_workers import workers
-from .wire import request
+from .wire import request as ask
 
 SCRIPT = """
 import os
-from siphon import http
+from siphon import http, metrics
 
+asked = metrics.counter("asked_total", "Who \\\\ was asked.", ["by"])
+sizes = metrics.histogram("sizes", "Sizes.", buckets=(1, 2.5, 1000))
+waiting = metrics.gauge("waiting", "Waiting.")
 own = http.Client("own")
 
 @http.route("/who")
 async def who(req):
+    asked.labels(by='a "client"\\\\ \\n').inc()
+    sizes.observe(2)
+    waiting.set(3)
     return http.Response(body=str(os.getpid()))
 
 @http.route("/ask")
@@ -39,9 +49,9 @@ async def ask(req):
 class Watched:
     """A server with two workers, and its numbers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **siphon: object) -> None:
         self.admin = free_port()
-        more = {"log": {"level": "info"}, "workers": 2, "admin": {"listen": f"127.0.0.1:{self.admin}"}}
+        more = {**siphon, "log": {"level": "info"}, "workers": 2, "admin": {"listen": f"127.0.0.1:{self.admin}"}}
         self.server = Server(folder, SCRIPT, {"plain": {"reuse_port": False}}, more)
         listen = self.server["plain"][1]
         http = folder / "http.yaml"
@@ -64,8 +74,9 @@ class Watched:
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
-    made = Watched(tmp_path)
+def watched(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Watched]:
+    """A server with two workers; the parameter, if there is one, has more for siphon.yaml."""
+    made = Watched(tmp_path, **getattr(request, "param", {}))
     yield made
     left = workers(made.server) if made.server.alive() else []
     made.server.kill()
@@ -79,7 +90,7 @@ def test_calls_of_clients_are_summed_over_workers_and_outlive_them(watched: Watc
     answered = set()
     asked = 0
     while len(answered) < 2 or asked < 20:  # on new connections, until both workers have called
-        answered.add(request(server["plain"], "/ask").body.split()[0])
+        answered.add(ask(server["plain"], "/ask").body.split()[0])
         asked += 1
         assert asked < 2000
     assert watched.number(calls) == asked
@@ -124,5 +135,85 @@ def test_without_a_worker_that_serves_it_is_not_ready_and_a_mended_script_is_tri
     wait_until(lambda: watched.number('siphon_worker_restarts_total{reason="died"}') >= 10, 30)  # they wait for seconds
     script.write_text(text)
     assert wait_until(lambda: watched.get("/admin/ready")[0] == 200) < 5
-    assert request(server["plain"], "/ask").status == 200
+    assert ask(server["plain"], "/ask").status == 200
+    server.stop()
+
+
+def families(watched: Watched) -> dict[str, Metric]:
+    """Return what Prometheus' own parser makes of the numbers."""
+    found = list(text_string_to_metric_families(watched.get("/metrics")[1]))
+    assert len({one.name for one in found}) == len(found), "a family stands in one place"
+    return {one.name: one for one in found}
+
+
+def samples(found: dict[str, Metric], *kinds: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Return the samples of all families of `kinds`."""
+    all_of_them = [one for family in found.values() if family.type in kinds for one in family.samples]
+    by_name = {(one.name, tuple(sorted(one.labels.items()))): one.value for one in all_of_them}
+    assert len(by_name) == len(all_of_them), "no sample stands there twice"
+    return by_name
+
+
+def total(found: dict[str, Metric], family: str, sample: str, **labels: str) -> float:
+    return sum(
+        one.value for one in found[family].samples if one.name == sample and labels.items() <= one.labels.items()
+    )
+
+
+def test_every_family_is_whole_for_the_parser_of_prometheus(watched: Watched) -> None:
+    server = watched.server
+    for _ in range(10):
+        ask(server["plain"], "/ask")
+    found = families(watched)
+    assert {one.type for one in found.values()} == {"counter", "gauge", "histogram"}
+    assert all(one.documentation for one in found.values())
+    assert (found["asked"].type, found["asked"].documentation) == ("counter", "Who \\ was asked.")
+    assert total(found, "asked", "asked_total", by='a "client"\\ \n') == 10
+    assert {one.labels["worker"] for one in found["waiting"].samples} <= {"0", "1"}
+    for name, family in found.items():
+        assert all(one.name.endswith("_total") for one in family.samples) or family.type != "counter", name
+    for family in (one for one in found.values() if one.type == "histogram"):
+        series: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
+        for one in family.samples:
+            labels = tuple(sorted(item for item in one.labels.items() if item[0] != "le"))
+            if one.name.endswith("_bucket"):
+                series.setdefault(labels, []).append((float(one.labels["le"]), one.value))
+        assert series, family.name
+        for labels, buckets in series.items():
+            assert buckets == sorted(buckets) and buckets[-1][0] == float("inf")
+            assert [count for _, count in buckets] == sorted(count for _, count in buckets)
+            assert total(found, family.name, f"{family.name}_count", **dict(labels)) == buckets[-1][1]
+    assert dict(samples(found, "histogram"))["sizes_bucket", (("le", "1"),)] == 0
+    assert dict(samples(found, "histogram"))["sizes_bucket", (("le", "2.5"),)] == 10
+    server.stop()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("watched", [{"worker_max_requests": 300}], indirect=True)
+def test_sums_never_go_back_while_workers_are_killed_and_recycled(watched: Watched) -> None:
+    server = watched.server
+    scrapes = [families(watched)]
+
+    def recycled() -> float:
+        scrapes.append(families(watched))
+        return total(scrapes[-1], "siphon_worker_restarts", "siphon_worker_restarts_total", reason="recycled")
+
+    with Steady(server["plain"], "/who").running() as load:
+        wait_until(lambda: recycled() >= 1, 20)
+        assert load.failures == []
+        os.kill(max(workers(server)), signal.SIGKILL)
+        wait_until(lambda: recycled() >= 3, 20)
+    scrapes.append(families(watched))
+    for before, after in pairwise(scrapes):
+        now = samples(after, "counter", "histogram")
+        for (name, labels), value in samples(before, "counter", "histogram").items():
+            if not name.startswith("process_"):  # each process's own
+                assert now[name, labels] >= value, (name, labels)
+    asked = sum(load.answers.values())
+    at_most = asked + len(load.failures)  # what the killed worker did not get to say
+    requests = total(scrapes[-1], "siphon_http_requests", "siphon_http_requests_total", route="/who", code="200")
+    assert asked <= requests <= at_most
+    assert asked <= total(scrapes[-1], "asked", "asked_total") <= at_most
+    assert asked <= total(scrapes[-1], "sizes", "sizes_count") <= at_most
+    assert len(load.failures) <= 5
     server.stop()

@@ -121,7 +121,9 @@ def test_a_request_that_was_sent_just_before_the_drain_is_answered(loop: str) ->
 
 
 @on_each_loop
-def test_what_waits_in_the_kernel_when_a_listener_closes_is_answered(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_in_the_kernel_when_a_listener_closes_is_answered(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lifecycle, "TURNS_TO_ACCEPT", 0)  # all of them come after the last one
     site = Site()
 
