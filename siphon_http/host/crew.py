@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from siphon_http.errors import HttpError
+from siphon_http.errors import HttpError, TlsMaterialError
 from siphon_http.host.child import Child
 from siphon_http.host.ledger import COUNTER, Series
 from siphon_http.host.metrics import running_workers
@@ -25,6 +25,8 @@ YOUNG_SECS = 10.0
 FIRST_DELAY_SECS = 0.2
 LAST_DELAY_SECS = 30.0
 """The next worker waits after a failure: twice as long each time, between these."""
+RENEWAL_DELAY_SECS = 2.0
+"""The longest wait while certificates cannot be used: who serves reads them again after as long."""
 GIVE_UP_AFTER = 5
 """So many failures, before any worker was ever ready, end the process."""
 
@@ -247,11 +249,13 @@ class Crew:
         elif text != self._said:
             self._said = text
             logger.error("worker %d cannot be started; it is tried again and again\n%s", child.index, text)
-        self._refill(post, at_once=child.ready and post.failures <= 1)
+        lacks_certificate = failure is not None and failure["code"] == TlsMaterialError.exit_code
+        last = RENEWAL_DELAY_SECS if lacks_certificate else LAST_DELAY_SECS
+        self._refill(post, at_once=child.ready and post.failures <= 1, last=last)
 
-    def _refill(self, post: Post, *, at_once: bool = False, young: bool = False) -> None:
+    def _refill(self, post: Post, *, at_once: bool = False, young: bool = False, last: float = LAST_DELAY_SECS) -> None:
         post.failures += young
-        delay = 0.0 if at_once else min(LAST_DELAY_SECS, FIRST_DELAY_SECS * 2 ** min(post.failures - 1, 20))
+        delay = 0.0 if at_once else min(last, FIRST_DELAY_SECS * 2 ** min(post.failures - 1, 20))
         if delay >= LAST_DELAY_SECS:
             logger.error("worker %d has failed %d times in a row", post.index, post.failures)
         post.timer = asyncio.get_running_loop().call_later(delay, self._fill, post)

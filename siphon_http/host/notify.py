@@ -23,6 +23,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Mapping, MutableMapping
+from itertools import chain, repeat
 
 from siphon_http.errors import BindError
 from siphon_http.records import dataclass
@@ -158,8 +159,8 @@ class Activation:
         if not count.isdecimal():
             raise BindError(f"LISTEN_FDS={count!r} is no number of sockets; it is set by the service manager alone")
         fds = range(first_fd, first_fd + int(count))
-        names += ["unknown"] * (len(fds) - len(names))
-        return cls(tuple(Passed(fd, name, _examined(fd, name)) for fd, name in zip(fds, names, strict=False)))
+        named = zip(fds, chain(names, repeat("unknown")), strict=False)
+        return cls(tuple(Passed(fd, name, _examined(fd, name)) for fd, name in named))
 
     @property
     def by_address(self) -> dict[str, list[int]]:

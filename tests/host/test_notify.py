@@ -220,7 +220,7 @@ def test_a_socket_that_does_not_listen_is_refused_with_the_fix() -> None:
 def test_a_descriptor_that_is_no_socket_and_a_count_that_is_no_number_are_refused(tmp_path: Path) -> None:
     ours = {"LISTEN_PID": str(os.getpid())}
     with (tmp_path / "file").open("w") as file, pytest.raises(BindError, match=r"\(unknown\) is no socket"):
-        Activation.from_environment({"LISTEN_FDS": "1", **ours}, first_fd=file.fileno())
+        Activation.from_environment({"LISTEN_FDS": "9" * 18, **ours}, first_fd=file.fileno())
     with pytest.raises(BindError, match="LISTEN_FDS='many' is no number"):
         Activation.from_environment({"LISTEN_FDS": "many", **ours})
 
