@@ -308,10 +308,10 @@ cdef class AccessLog:
     cdef int _lay_out(self, parts) except -1:
         """Make the pieces of a line: a value each, with the text before it; and note which header fields it has."""
         cdef Piece* piece
-        cdef bytes encoded, name
+        cdef bytes encoded
         cdef int i
-        fields = {PART_HOST: b"host", PART_REFERER: b"referer", PART_USER_AGENT: b"user-agent",
-                  PART_REQUEST_ID: b"x-request-id"}
+        fields = {PART_HOST: "host", PART_REFERER: "referer", PART_USER_AGENT: "user-agent",
+                  PART_REQUEST_ID: "x-request-id"}
         self.texts, sources = [], []
         text = ""
         for kind, word in [*parts, ("text", "\n"), ("end", "")]:
@@ -329,10 +329,10 @@ cdef class AccessLog:
             piece.text = PyBytes_AS_STRING(encoded)
             text = ""
             piece.kind = PART_END if kind == "end" else PART_HEADER if kind == "header" else PARTS[word]
-            name = word.encode("ascii") if kind == "header" else fields.get(piece.kind)
+            name = word if kind == "header" else fields.get(piece.kind)
             if name is not None:
-                piece.place = self._want(name)
-            sources.append(word if name is None else name)
+                piece.place = self._want(name.encode("ascii"))
+            sources.append(name or word)
             self.fixed += piece.size + SMALL
         self.repeats = max(Counter(sources).values())
         self.tail = self.count

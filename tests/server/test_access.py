@@ -3,6 +3,8 @@ import json
 import logging
 import random
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -277,6 +279,15 @@ def test_a_flush_of_nothing_says_nothing():
     log = AccessLog((), json=False, combined=False, listener="", emit=seen.append, call_later=lambda *_: None)
     log.flush()
     assert seen == []
+
+
+def test_a_header_field_may_have_the_name_of_a_value():
+    made = """
+from siphon_http.server.access import AccessLog
+parts = [("field", "status"), ("text", " "), ("header", "status")]
+AccessLog(parts, json=False, combined=False, listener="", emit=print, call_later=print)
+"""
+    subprocess.run([sys.executable, "-bb", "-c", made], check=True)  # -bb: bytes are compared with no str
 
 
 def heads(count: int) -> list[bytes]:
