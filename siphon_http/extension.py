@@ -348,8 +348,10 @@ def _curl(url: str, config: Any, path: str) -> str:
     if url.startswith("unix:"):
         return f"curl {asks}--unix-socket {_quoted(url[5:])} {_quoted('http://localhost' + path)}"
     url = url.replace("://0.0.0.0", "://127.0.0.1").replace("://[::]", "://[::1]")
-    insecure = f"--cacert {_quoted(str(config.tls.cert_path))} " if config.tls is not None else ""
-    return f"curl {asks}{insecure}{_quoted(url + path)}"
+    if config.tls is not None:
+        asks += f"--cacert {_quoted(str(config.tls.cert_path))} "
+        asks += "--cert CLIENT.pem --key CLIENT.key " if config.tls.client_ca is not None else ""
+    return f"curl {asks}{_quoted(url + path)}"
 
 
 extension = HttpExtension

@@ -248,6 +248,12 @@ def written(page: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("page", projects())
+def test_a_page_of_files_says_where_its_siphon_yaml_comes_from(page: str) -> None:
+    (text,) = (p.read_text() for p in PAGES if p.name == page)
+    assert "siphon-http new" in text or "```yaml\n# siphon.yaml\n" in text
+
+
+@pytest.mark.parametrize("page", projects())
 def test_the_files_of_a_page_pass_the_check_and_their_tests(page: str, tmp_path: Path) -> None:
     folder = written(page, tmp_path)
     checked = command(folder, "check")

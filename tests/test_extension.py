@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from siphon_http import errors
 from siphon_http._core.message import Request, Response
@@ -209,6 +210,18 @@ def test_wildcards_and_unix_sockets_are_shown_so_that_they_can_be_typed(tmp_path
     assert unix == (
         f"unix:{tmp_path}/s (h2, http/1.1)   try: curl --unix-socket {tmp_path}/s http://localhost/hello/world"
     )
+
+
+def test_the_line_to_try_shows_a_certificate_where_one_is_demanded(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "s.pem"))
+    tls = f"cert_path: {tmp_path}/s.pem, key_path: {tmp_path}/s.pem"
+    (plain, _) = described(tmp_path, hello, f"servers: [{{listen: '127.0.0.1:0', tls: {{{tls}}}}}]")
+    assert f"try: curl --cacert {tmp_path}/s.pem https://127.0.0.1:" in plain
+    tls += f", client_ca: {tmp_path}/ca.pem"
+    (mutual, _) = described(tmp_path, hello, f"servers: [{{listen: '127.0.0.1:0', tls: {{{tls}}}}}]")
+    assert f"--cacert {tmp_path}/s.pem --cert CLIENT.pem --key CLIENT.key https://127.0.0.1:" in mutual
 
 
 def test_without_a_listener_or_a_get_there_is_nothing_to_try(tmp_path: Path) -> None:
