@@ -341,6 +341,8 @@ cdef class AccessLog:
                 self.tail = i
             else:
                 break
+        if not self.wanted:
+            self.tail = self.count      # there is nothing to look for
         for i in range(self.tail):
             if self.pieces[i].kind >= PART_HEADER and self.pieces[i].kind != PART_PROTOCOL:
                 self.tail = self.count      # these are looked for in any case: nothing would be saved
@@ -374,7 +376,7 @@ cdef class AccessLog:
         if request is not None:
             if request.forwarded_client is not None:
                 client = request.forwarded_client
-            texts += PyBytes_GET_SIZE(request.head) + SMALL + MOST_ID
+            texts += PyBytes_GET_SIZE(request.head) + PyUnicode_GET_LENGTH(request.method) + SMALL + MOST_ID
             if request.counts is not None:
                 texts += PyUnicode_GET_LENGTH(request.counts.route)
         texts += PyUnicode_GET_LENGTH(client)
