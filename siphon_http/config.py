@@ -418,7 +418,8 @@ def load_config(
 ) -> HttpConfig:
     """Read and check http.yaml, or an inline mapping of siphon.yaml.
 
-    content: what was read of the file before. shown: its name in messages; warnings: lines are appended; check_material: looks into certificates and keys.
+    content: what was read of the file before. shown: its name in messages; warnings: lines are appended; check_material:
+    looks into certificates and keys.
 
     Raises:
         ConfigError: with every mistake of the file.

@@ -268,9 +268,9 @@ def load(
 ) -> Node:
     """Read the YAML file at `path` and return its root, with `${VAR}` and `${VAR:-default}` expanded from `environ`.
 
-    content: what was read of it before. shown: the file's name in messages (default: `path`). warnings: one line for each variable that is not set is
-    appended. problems: what is wrong but can be read past (duplicate keys, tags, malformed `${`) is appended, so that it
-    is reported together with what `read` finds; without it, such problems are raised.
+    content: what was read of it before. shown: the file's name in messages (default: `path`). warnings: one line for each
+    variable that is not set is appended. problems: what is wrong but can be read past (duplicate keys, tags, malformed
+    `${`) is appended, so that it is reported together with what `read` finds; without it, such problems are raised.
 
     Raises ConfigError: the file is missing, unreadable, larger than 1 MiB, not UTF-8, not YAML, or more than one document.
     """

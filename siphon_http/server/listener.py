@@ -303,10 +303,10 @@ class Listener:
 
 
 def _queued(listening: socket.socket) -> Iterator[socket.socket]:
-    """Accept everything that waits."""
+    """Accept what waits, but not without end what comes meanwhile."""
     listening.setblocking(False)
     with contextlib.suppress(OSError):  # nothing more, or no descriptor
-        while True:
+        for _ in range(BACKLOG):
             yield listening.accept()[0]
 
 
