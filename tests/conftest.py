@@ -65,6 +65,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             file.write(f"{report.nodeid}\n")
 
 
+@pytest.fixture(name="small_heap")
+def _small_heap() -> Iterator[None]:
+    """Let `gc.collect()` not look at what was there before: at the end of a long run that takes seconds each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(name="collecting")
 def _collecting() -> Iterator[None]:
     """Let the cyclic collector run at every allocation that can start it."""

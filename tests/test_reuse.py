@@ -363,6 +363,7 @@ def counts(watched: list[Any]) -> list[int]:
 
 @pytest.mark.parametrize("version", ["1.1", "2"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("broken off", "none")])
+@pytest.mark.usefixtures("small_heap")
 def test_references_are_given_back_as_often_as_they_are_taken(kind: str, version: str, caplog: Any) -> None:
     caplog.set_level(100, "siphon_http")
     site = Site()

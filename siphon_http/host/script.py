@@ -6,13 +6,13 @@ folder and `include_paths` at the front of `sys.path`, and with helper modules f
 
 from __future__ import annotations
 
-import importlib
 import linecache
 import os
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -133,8 +133,23 @@ class Script:
 
     def _prepare_imports(self) -> None:
         sys.path[:] = [*self.dirs, *(p for p in sys.path if p not in self.dirs)]
-        importlib.invalidate_caches()
+        _forget_listings()
         linecache.checkcache()
+
+
+def _forget_listings() -> None:
+    """Let imports see files that were made a moment ago, as `importlib.invalidate_caches` does.
+
+    From Python 3.12 on that loads importlib.metadata, too, which takes longer than the extension itself.
+    """
+    for finder in sys.meta_path:
+        if finder is not PathFinder and (forget := getattr(finder, "invalidate_caches", None)) is not None:
+            forget()
+    for folder, inside in list(sys.path_importer_cache.items()):
+        if inside is None:
+            del sys.path_importer_cache[folder]
+        elif (forget := getattr(inside, "invalidate_caches", None)) is not None:
+            forget()
 
 
 def is_user_file(file: str, dirs: Sequence[str]) -> bool:

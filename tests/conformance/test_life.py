@@ -130,6 +130,14 @@ def wait_for(server: Server, event: str, within: float = 5.0) -> None:
         time.sleep(0.005)
 
 
+def wait_for_log(server: Server, text: str, within: float = 5.0) -> None:
+    """Wait until `text` is logged: lines are written on a thread."""
+    deadline = time.monotonic() + within
+    while text not in server.log():
+        assert time.monotonic() < deadline, f"{text!r} was not logged: {server.log()}"
+        time.sleep(0.005)
+
+
 def accepts(server: Server) -> bool:
     """Whether the listener takes connections."""
     address = server["plain"]
@@ -275,7 +283,7 @@ def test_sighup_reloads_and_harms_nothing(make: Make) -> None:
         wire.expect_open()
     wait_for(server, "shutdown 1")
     assert events(server).count("load") == 2
-    assert "configuration reloaded in " in server.log()
+    wait_for_log(server, "configuration reloaded in ")
     server.stop()
     assert events(server)[-2:] == ["shutdown 2", "shutdown 1"]
 
@@ -284,7 +292,7 @@ def test_a_startup_hook_that_raises_is_logged_and_the_rest_run(make: Make) -> No
     server = make(FAILING).start()
     assert request(server["plain"], "/").body == b"ok"
     assert (server.folder / "good-ran").exists()
-    assert "cannot warm up" in server.log()
+    wait_for_log(server, "cannot warm up")
     assert "Traceback" in server.log()
     server.stop()
     assert (server.folder / "fine-ran").exists()

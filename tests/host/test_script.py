@@ -1,3 +1,4 @@
+import os
 import pickle
 import sys
 
@@ -239,3 +240,17 @@ def test_an_error_that_never_met_the_users_code_is_shown_whole(folder):
 def test_paths_below_the_working_directory_are_shown_short(folder):
     assert shown_path(folder / "a" / "b.py") == "a/b.py"
     assert shown_path("/elsewhere/b.py") == "/elsewhere/b.py"
+
+
+def test_a_helper_written_a_moment_ago_is_found(folder):
+    text = "try:\n    import helper\nexcept ImportError:\n    helper = None\n"
+    later = folder / "later"
+    assert load(folder, text, include_paths=[later]).helper is None
+    seen = folder.stat()
+    (folder / "helper.py").write_text("where = 'beside'")
+    os.utime(folder, ns=(seen.st_atime_ns, seen.st_mtime_ns))  # as within one tick of the file system's clock
+    assert load(folder, text, include_paths=[later]).helper.where == "beside"
+    (folder / "helper.py").unlink()
+    later.mkdir()
+    (later / "helper.py").write_text("where = 'later'")
+    assert load(folder, text, include_paths=[later]).helper.where == "later"

@@ -192,7 +192,7 @@ async def raise_for_status_raises_with_status_and_excerpt(backend: View, status:
 
 @book.case
 async def an_answer_can_be_streamed_down(backend: View) -> None:
-    answer = await api.get("/chunked/10?size=1000&ms=1", stream=True)
+    answer = await api.get("/chunked/10?size=1000&ms=20", stream=True)
     same(answer.status, 200)
     pieces = [piece async for piece in answer.stream()]
     same(b"".join(pieces), b"y" * 10000)
