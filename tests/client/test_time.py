@@ -47,7 +47,7 @@ async def test_short_times_are_kept_among_many_calls() -> None:
 
         await asyncio.gather(*[ask(30 + 7 * number) for number in range(40)])
         late.sort()
-        assert late[0] > -5 and late[len(late) // 2] < 60, late
+        assert late[0] > -10 and late[len(late) // 2] < 60, late
 
 
 async def test_the_total_time_runs_on_while_content_trickles() -> None:
@@ -75,11 +75,11 @@ async def test_a_server_that_takes_nothing_is_a_write_timeout() -> None:
         config = ClientConfig(base_url=f"http://127.0.0.1:{deaf.getsockname()[1]}", write_timeout_ms=80)
         made = clients_for(api=config)
         with (
-            within(0.06, 1),
+            within(0.06, 3),
             pytest.raises(WriteTimeout, match=r"nothing of the request for 80 ms \(write_timeout_ms\)"),
         ):
             await made("api").post("/", body=b"x" * 20_000_000)
-        with within(0.06, 1), pytest.raises(WriteTimeout):
+        with within(0.06, 3), pytest.raises(WriteTimeout):
             await made("api").post("/", body=(b"x" * 100_000 for _ in range(300)))
         await made._clients.close()
     finally:
@@ -108,7 +108,7 @@ async def test_a_host_that_does_not_answer_is_a_connect_timeout() -> None:
         await asyncio.sleep(0.05)
         config = ClientConfig(base_url=f"http://127.0.0.1:{full.getsockname()[1]}", connect_timeout_ms=80)
         made = clients_for(api=config)
-        with within(0.06, 1), pytest.raises(ConnectTimeout, match=r"within 80 ms \(connect_timeout_ms\)"):
+        with within(0.06, 3), pytest.raises(ConnectTimeout, match=r"within 80 ms \(connect_timeout_ms\)"):
             await made("api").get("/")
         with within(0.02, 1), pytest.raises(TotalTimeout, match="connecting"):
             await made("api").get("/", timeout_ms=40)
