@@ -268,8 +268,16 @@ class Listener:
 
     async def retire(self) -> None:
         """Stop accepting; what waits in the kernel until then is served: a socket that closes resets its queue."""
-        waiting = [] if self.endpoint is None else [sock for one in self._sockets for sock in _queued(one)]
+        last: list[socket.socket] = []
+        if self.endpoint is not None:
+            with contextlib.suppress(OSError):  # no descriptor is left
+                last.extend(sock.dup() for sock in self._sockets)
         self.stop()
+        waiting: list[socket.socket] = []
+        for sock in last:
+            # Nothing stands between the two: who comes there is reset.
+            waiting.extend(_queued(sock))
+            sock.close()
         loop = asyncio.get_running_loop()
         for sock in waiting:
             try:
