@@ -293,10 +293,9 @@ class Supervisor:
         A worker whose successor cannot be started, as the first one's could, goes on as it is.
         """
         replaced = 0
+        for post in self.crew.posts[max(count, 1) :]:
+            self.crew.dismiss(post)  # first of all: their sockets take nobody any more
         for post in list(self.crew.posts[1:]):
-            if post.index >= count:
-                self.crew.dismiss(post)
-                continue
             try:
                 await self.crew.relieve(post, "reload")
                 replaced += 1

@@ -11,7 +11,7 @@ from siphon_http._core.traffic import Traffic
 from siphon_http.config import ServerConfig
 from siphon_http.server.endpoint import LoopState
 from siphon_http.server.lag import LagMeter
-from siphon_http.server.listener import Listener
+from siphon_http.server.listener import Listener, turn_away
 
 __all__ = ["Server"]
 
@@ -40,6 +40,7 @@ class Server:
             fds = given.get(name) or given.get(name.replace(SHARES_PORT, ""), ())
             sockets = [socket.socket(fileno=fd) for fd in fds]
             self._listeners[name] = Listener(config, sockets, copies)
+        self._spare: dict[str, list[list[socket.socket]]] = {}  # of processes that a successor does not have
         self._state: LoopState | None = None
         self._lag: LagMeter | None = None
         self._earlier: Server | None = None
@@ -91,7 +92,9 @@ class Server:
             if (listener := earlier._listeners.pop(name, None)) is not None:
                 listener.config, listener.copies = config, self._copies
                 self._listeners[name] = listener
+                listener.take(self._spare.pop(name, ()))
                 listener.bind()  # for processes that are more now
+                earlier._spare[name] = listener.spare()
 
     def follow(self, earlier: Server) -> None:
         """Bind what `earlier`, which serves, has not bound; `serve` then takes over the rest. Instead of `bind`.
@@ -175,6 +178,10 @@ class Server:
         """Stop accepting and reset what is left."""
         for listener in self.listeners:
             listener.close()
+        for sock in (sock for copies in self._spare.values() for sockets in copies for sock in sockets):
+            turn_away(sock)  # their processes have them still, but not for long
+            sock.close()
+        self._spare.clear()
         if self._lag is not None:
             self._lag.close()
         if self._state is not None:

@@ -23,12 +23,21 @@ from siphon_http.server.limits import endpoint_for, settings_of
 if TYPE_CHECKING:
     from siphon_http.server.tls import Credentials
 
-__all__ = ["Listener", "holder_of"]
+__all__ = ["Listener", "holder_of", "turn_away"]
 
 _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 BACKLOG = 4096
 """Connections that the kernel may hold for us, as far as it agrees (net.core.somaxconn)."""
+_SO_ATTACH_FILTER = 26
+_NO_SYN = (
+    (0x30, 0, 0, 13),  # load the flags of the TCP header (RFC 9293, 3.1)
+    (0x54, 0, 0, 0x12),  # of them SYN and ACK
+    (0x15, 0, 1, 0x02),  # only SYN?
+    (0x06, 0, 0, 0),  # then drop it,
+    (0x06, 0, 0, 0xFFFFFFFF),  # else keep it
+)
+"""A filter of the kernel's (socket(7), SO_ATTACH_FILTER): operation, jumps, operand."""
 OWN_SOCKETS = True
 """Whether several processes have a listening socket each, where `reuse_port` does not say; else they share one.
 
@@ -105,15 +114,22 @@ class Listener:
             while self._has_copies and len(self._others) < self.copies - 1:
                 self._others.append([])
                 self._bind_tcp(address.host, self.port, self._others[-1])
-            for sock in (sock for sockets in self._others[self.copies - 1 :] for sock in sockets):
-                sock.close()  # of processes that will be no more
-            del self._others[self.copies - 1 :]
         except OSError as error:
             self.close()
             raise BindError(_explain(self.config, error)) from error
         except BaseException:
             self.close()
             raise
+
+    def spare(self) -> list[list[socket.socket]]:
+        """Give away the sockets of processes that will be no more; `take` has them back."""
+        spare = self._others[self.copies - 1 :]
+        del self._others[self.copies - 1 :]
+        return spare
+
+    def take(self, spare: Sequence[list[socket.socket]]) -> None:
+        """Have sockets for further processes, in the place of some that `bind` would make."""
+        self._others.extend(spare)
 
     def _wants_copies(self) -> bool:
         """Whether each process gets sockets of its own. Raises OSError when somebody else has the address."""
@@ -308,6 +324,23 @@ class Listener:
         self.stop()
         if self.endpoint is not None:
             self.endpoint.abort()
+
+
+def turn_away(listening: socket.socket) -> None:
+    """Have the kernel drop what opens new connections to a socket that will close, whichever process closes it last.
+
+    A client sends that again, after a second: to who else listens at the address then. Handshakes under way go on.
+    """
+    if sys.platform != "linux" or listening.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    import array  # for few moments of few processes
+    import struct
+
+    program = array.array("B", b"".join(struct.pack("HBBI", *one) for one in _NO_SYN))
+    with contextlib.suppress(OSError):  # a kernel without filters: some are reset
+        listening.setsockopt(
+            socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_NO_SYN), program.buffer_info()[0])
+        )
 
 
 def _queued(listening: socket.socket) -> Iterator[socket.socket]:

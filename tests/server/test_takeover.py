@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from siphon_http.dispatch import Dispatcher
 from siphon_http.errors import BindError, TlsMaterialError
 from siphon_http.registry import Registry
 from siphon_http.server.lifecycle import Server
+from siphon_http.server.listener import turn_away
 from tests.stage import Line, on_each_loop, play, tcp, unix
 
 
@@ -319,7 +322,53 @@ def test_there_are_as_many_sockets_as_processes_when_their_number_changes(reuse_
         earlier, server = server, Server([config(0, reuse_port=reuse_port)], copies=copies)
         server.adopt(earlier)
         assert (len(server.handles), server.listeners[0].port) == (copies, port)
+        earlier.close()
     server.close()
+
+
+def test_sockets_of_processes_that_would_be_no_more_are_given_back() -> None:
+    first = Server([config(0, reuse_port=True)], copies=3)
+    first.bind()
+    handles = first.handles
+    second = Server([config(0, reuse_port=True)], copies=1)
+    second.adopt(first)
+    assert len(second.handles) == 1
+    first.adopt(second)
+    assert first.handles == handles
+    second.close()
+    first.close()
+
+
+def connected(client: socket.socket, within: float) -> bool:
+    """Whether a connection is made in so many seconds."""
+    _, done, _ = select.select([], [client], [], within)
+    return bool(done) and client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="filters of sockets are Linux's")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_who_is_turned_away_comes_to_another_socket(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        closing = socket.create_server((host, 0), family=family, reuse_port=True)
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    address = closing.getsockname()
+    with socket.create_connection(address[:2]) as early, socket.socket(family) as late:
+        turn_away(closing)
+        late.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            late.connect(address)
+        assert not connected(late, 0.1)
+        with closing.accept()[0] as served:  # who was there before is served, both ways
+            early.sendall(b"question")
+            assert served.recv(99) == b"question"
+            served.sendall(b"answer")
+            assert early.recv(99) == b"answer"
+        with socket.create_server(address[:2], family=family, reuse_port=True) as other:
+            closing.close()
+            assert connected(late, 5)
+            other.accept()[0].close()
 
 
 def test_processes_share_a_socket_when_they_are_told_to() -> None:
