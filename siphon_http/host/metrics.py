@@ -185,7 +185,7 @@ def summed(slots: Mapping[str, memoryview], ended: Iterable[memoryview] = ()) ->
     slots: worker to its memory; numbers that mean something for one process only get its name as a label, where there
     are several. ended: memory of processes that are no more: their gauges say nothing, their counts stay.
     """
-    found: dict[tuple[str, str], Series] = {}
+    found: dict[tuple[str, str], list[Series]] = {}
     for worker, slot in [*slots.items(), *(("", slot) for slot in ended)]:
         for series in series_of(slot):
             if not worker and series.kind in {GAUGE, LOCAL}:
@@ -193,14 +193,29 @@ def summed(slots: Mapping[str, memoryview], ended: Iterable[memoryview] = ()) ->
             labels = series.labels
             if series.kind == LOCAL and len(slots) > 1:
                 labels = ",".join(filter(None, (labels, f'worker="{_escaped(worker)}"')))
-            before = found.get((series.name, labels))
-            values = series.values
-            if before is not None:
-                if before.bounds != series.bounds:
-                    continue  # a reload has changed the buckets; the older process is about to end
-                values = tuple(a + b for a, b in zip(before.values, values, strict=True))
-            found[series.name, labels] = Series(series.name, labels, series.help, series.kind, series.bounds, values)
-    return sorted(found.values(), key=lambda s: (s.name, s.labels))
+            same = found.setdefault((series.name, labels), [])
+            if same and same[0].bounds != series.bounds:
+                continue  # a reload has changed the buckets; the older process is about to end
+            same.append(series)
+    return [
+        Series(
+            name, labels, one.help, one.kind, one.bounds, tuple(map(_sum, zip(*(s.values for s in same), strict=True)))
+        )
+        for (name, labels), same in sorted(found.items())
+        for one in same[:1]
+    ]
+
+
+def _sum(values: Sequence[float]) -> float:
+    """Return the exact sum, rounded once.
+
+    It does not depend on the order, which changes when a worker ends: a counter that is less by its last digit is a
+    restart to Prometheus.
+    """
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # infinite: the script has said so
+        return sum(values)
 
 
 def processes(pids: Mapping[str, int]) -> Iterator[Series]:

@@ -1,6 +1,7 @@
 import math
 import os
 import threading
+from itertools import permutations
 
 import pytest
 
@@ -65,6 +66,19 @@ def test_workers_are_summed_and_gauges_are_each_workers_own():
     assert "jobs_total 5" in found
     assert {'depth{worker="0"} 2', 'depth{worker="1"} 3'} <= set(found)
     assert {"wait_sum 5", "wait_count 2"} <= set(found)
+
+
+def test_a_sum_is_the_same_in_whatever_order_workers_stand():
+    made = [process() for _ in range(3)]
+    for (_, metrics), amount in zip(made, (0.1, 0.2, 0.3), strict=True):
+        metrics.counter("jobs_total", "Jobs.").inc(amount)
+        metrics.histogram("wait", "Waits.", buckets=[1]).observe(amount)
+    slots = [memory for memory, _ in made]
+    texts = {tuple(lines(*order[:alive], ended=order[alive:])) for order in permutations(slots) for alive in (1, 2)}
+    assert len(texts) == 1, "less by its last digit, a counter has begun anew for Prometheus"
+    for (_, metrics), amount in zip(made, (math.inf, -math.inf), strict=False):
+        metrics.histogram("wait", "Waits.", buckets=[1]).observe(amount)
+    assert "wait_sum NaN" in lines(*slots)
 
 
 def test_what_a_dead_worker_counted_stays_and_its_gauges_go():
