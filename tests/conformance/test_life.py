@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from .launch import Server
+from .test_reload import wait_until
 from .wire import PING, NoAnswerError, Wire, polite, request
 
 SCRIPT = """
@@ -127,14 +128,6 @@ def wait_for(server: Server, event: str, within: float = 5.0) -> None:
     deadline = time.monotonic() + within
     while event not in events(server):
         assert time.monotonic() < deadline, f"{event} did not come: {events(server)}"
-        time.sleep(0.005)
-
-
-def wait_for_log(server: Server, text: str, within: float = 5.0) -> None:
-    """Wait until `text` is logged: lines are written on a thread."""
-    deadline = time.monotonic() + within
-    while text not in server.log():
-        assert time.monotonic() < deadline, f"{text!r} was not logged: {server.log()}"
         time.sleep(0.005)
 
 
@@ -283,7 +276,7 @@ def test_sighup_reloads_and_harms_nothing(make: Make) -> None:
         wire.expect_open()
     wait_for(server, "shutdown 1")
     assert events(server).count("load") == 2
-    wait_for_log(server, "configuration reloaded in ")
+    wait_until(lambda: "configuration reloaded in " in server.log())
     server.stop()
     assert events(server)[-2:] == ["shutdown 2", "shutdown 1"]
 
@@ -292,7 +285,7 @@ def test_a_startup_hook_that_raises_is_logged_and_the_rest_run(make: Make) -> No
     server = make(FAILING).start()
     assert request(server["plain"], "/").body == b"ok"
     assert (server.folder / "good-ran").exists()
-    wait_for_log(server, "cannot warm up")
+    wait_until(lambda: "cannot warm up" in server.log())  # a thread writes it
     assert "Traceback" in server.log()
     server.stop()
     assert (server.folder / "fine-ran").exists()
