@@ -16,15 +16,14 @@ import select
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cases import OURS
 from contenders import MissingError, find_program, module_version, nginx_version, our_version
 from measure import Interrupts, LoadError, Server, free_port, pinned, two_cpus
-from report import Bar, Cell, aligned
-from run import names, positive, python_version, tell
+from report import Cell, Results, aligned, as_json, bar_rows, bars_of, ended
+from run import names, positive, python_version, tell, void
 
 HERE = Path(__file__).parent
 APPS = HERE / "apps"
@@ -103,17 +102,6 @@ class Caller:
             self._process.wait()
 
 
-@dataclass(slots=True)
-class Results:
-    """What one run found. cells: case -> contender -> Cell."""
-
-    settings: dict[str, Any]
-    versions: dict[str, str]
-    skipped: dict[str, str]
-    cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
-    bars: list[Bar] = field(default_factory=list)
-
-
 class Bench:
     """One run: its settings, its folder, its certificate, and nginx."""
 
@@ -186,12 +174,6 @@ class Bench:
         return cells
 
 
-def void(cells: dict[str, Cell], case: str, name: str, reason: Exception) -> None:
-    """Take a contender's figures of a case away, and say so at once."""
-    cells[name].void = str(reason)
-    tell(f"{case}: {name} is void: {reason}")
-
-
 def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
     """Write an authority and a certificate of it for 127.0.0.1; return authority, certificate, key. Raises MissingError.
 
@@ -210,18 +192,6 @@ def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
     return ca, certificate, key
 
 
-def bars_of(case: str, cells: dict[str, Cell]) -> list[Bar]:
-    """Judge our cell against those of the rivals that the case names."""
-    if OURS not in cells:
-        return []
-    ours = cells[OURS].median
-    bars = []
-    for rival, limit in BARS.get(case, {}).items():
-        theirs = cells[rival].median if rival in cells else None
-        bars.append(Bar(case, rival, ours / theirs if ours is not None and theirs else None, limit, "x"))
-    return bars
-
-
 def shown(cell: Cell | None) -> str:
     """Return one cell as text: median and span."""
     if cell is None:
@@ -238,10 +208,6 @@ def table_text(results: Results, markdown: bool) -> str:
     columns = [name for name in CONTENDERS if name in results.versions]
     rows = [["case", *columns]]
     rows += [[case, *(shown(cells.get(name)) for name in columns)] for case, cells in results.cells.items()]
-    bars = [["case", "against", "figure", "bar", "verdict"]]
-    for bar in results.bars:
-        figure = "-" if bar.figure is None else f"{bar.figure:.2f} x"
-        bars.append([bar.case, bar.against, figure, f"<= {bar.limit:g} x", bar.verdict])
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     lines = [
         f"CPU microseconds of the client for each request, user and system: median of {s['rounds']} rounds of "
@@ -252,30 +218,7 @@ def table_text(results: Results, markdown: bool) -> str:
         *aligned(rows, markdown),
         "",
     ]
-    if len(bars) > 1:
-        lines += [*aligned(bars, markdown), ""]
-    lead = "- " if markdown else ""
-    for case, cells in results.cells.items():
-        lines += [f"{lead}void: {case}, {name}: {cell.void}" for name, cell in cells.items() if cell.void]
-    lines += [f"{lead}skipped: {name}: {reason}" for name, reason in results.skipped.items()]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def as_json(results: Results) -> dict[str, Any]:
-    """Return everything, as json.dump takes it."""
-    cells = {
-        case: {
-            name: {"median": c.median, "figures": c.figures, "rates": c.rates, "busy": c.busy, "void": c.void}
-            for name, c in row.items()
-        }
-        for case, row in results.cells.items()
-    }
-    bars = [
-        {"case": b.case, "against": b.against, "figure": b.figure, "limit": b.limit, "verdict": b.verdict}
-        for b in results.bars
-    ]
-    about = {"settings": results.settings, "versions": results.versions, "skipped": results.skipped}
-    return {**about, "cells": cells, "bars": bars}
+    return ended(lines, results, bar_rows(results), markdown)
 
 
 def find_contenders(chosen: list[str], rival_python: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -325,7 +268,8 @@ def run(arguments: argparse.Namespace, folder: Path, results: Results, cpus: tup
     try:
         for case in arguments.cases:
             results.cells[case] = bench.run_case(case, list(results.versions))
-            results.bars += bars_of(case, results.cells[case])
+            if OURS in results.cells[case]:
+                results.bars += bars_of(case, BARS.get(case, {}), results.cells[case])
     except KeyboardInterrupt:
         tell("stopped; every process was ended")
         return 130

@@ -9,7 +9,7 @@ from typing import Any
 
 from cases import HTTP2_CONNECTIONS, IDLE, IDLE_BAR_KIB, OURS, START, START_BAR_SECS, Case
 
-__all__ = ["Bar", "Cell", "Results", "as_json", "bars_of", "table_text"]
+__all__ = ["Bar", "Cell", "Results", "aligned", "as_json", "bar_rows", "bars_of", "ended", "table_text"]
 
 
 @dataclass(slots=True)
@@ -61,14 +61,14 @@ class Results:
     bars: list[Bar] = field(default_factory=list)
 
 
-def bars_of(case: Case, cells: Mapping[str, Cell]) -> list[Bar]:
-    """Judge our cell against those of the rivals that the case names."""
+def bars_of(case: str, limits: Mapping[str, float], cells: Mapping[str, Cell]) -> list[Bar]:
+    """Judge our cell of a case against those of the rivals in `limits`."""
     ours = cells[OURS].median if OURS in cells else None
     bars = []
-    for rival, limit in case.bars.items():
+    for rival, limit in limits.items():
         theirs = cells[rival].median if rival in cells else None
         ratio = ours / theirs if ours is not None and theirs else None
-        bars.append(Bar(case.name, rival, ratio, limit, "x"))
+        bars.append(Bar(case, rival, ratio, limit, "x"))
     return bars
 
 
@@ -146,8 +146,13 @@ def table_text(results: Results, cases: Sequence[Case], markdown: bool) -> str:
             "\\* asked for plaintext instead, as the bar says." if markdown else "* plaintext, as the bar says.",
             "",
         ]
-    bars = bar_rows(results)
-    if len(bars) > 1 and OURS in results.settings["contenders"]:
+    return ended(lines, results, bar_rows(results) if OURS in s["contenders"] else [], markdown)
+
+
+def ended(lines: Sequence[str], results: Results, bars: Sequence[Sequence[str]], markdown: bool) -> str:
+    """Return `lines` with the table of bars, if there are any, and what is void or was skipped."""
+    lines = list(lines)
+    if len(bars) > 1:
         lines += [*aligned(bars, markdown), ""]
     lead = "- " if markdown else ""
     for name, cells in results.cells.items():

@@ -271,7 +271,7 @@ def run_all(bench: Bench, results: Results) -> None:
     for case in CASES:
         if case.name in arguments.cases:
             results.cells[case.name] = bench.run_case(case, [present[n] for n in case.contenders if n in present])
-            results.bars += bars_of(case, results.cells[case.name])
+            results.bars += bars_of(case.name, case.bars, results.cells[case.name])
     if START in arguments.cases:
         results.cells[START] = bench.run_starts(list(present.values()))
     if IDLE in arguments.cases:
