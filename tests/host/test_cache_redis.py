@@ -17,7 +17,7 @@ from siphon_http.host.cache_redis import RedisCache
 from siphon_http.host.config_admin import CacheConfig
 
 SERVER = shutil.which("redis-server")
-if SERVER is None and os.environ.get("CI"):
+if SERVER is None and os.environ.get("SIPHON_HTTP_CI"):
     raise RuntimeError("redis-server is missing: apt-get install redis-server")
 needs_server = pytest.mark.skipif(SERVER is None, reason="no redis-server here: apt-get install redis-server")
 
