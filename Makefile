@@ -5,6 +5,9 @@ PY     := $(VENV)/bin/python
 STUBBED := $(subst /,.,$(basename $(shell find siphon_http -name '*.pyi')))
 SOURCES := setup.py pyproject.toml $(shell find siphon_http -name '*.pyx' -o -name '*.pxd')
 
+# Our modules need the GIL. Where it is off at first (3.14t), importing one turns it on with a warning, and those are errors here.
+export PYTHON_GIL ?= 1
+
 .PHONY: run test lint bench load load-clients counts h2spec annotate asan fuzz cover wheels docs build clean help
 .DEFAULT_GOAL := help
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -31,6 +34,15 @@ def test_tools_are_there_before_what_needs_them(name: str) -> None:
 def test_every_target_of_the_matrix_is_one_of_make() -> None:
     rules = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {target.split()[0] for target in JOBS["ci.deep"]["strategy"]["matrix"]["target"]} <= rules
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize("given,used", [({}, "1"), ({"PYTHON_GIL": "0"}, "0")])
+def test_make_runs_everything_with_the_gil_unless_told(given: dict[str, str], used: str) -> None:
+    """A free-threaded interpreter warns when it has to turn it on for us, and warnings are errors."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
+    words = ["make", "-s", "--eval", "shown: ; @echo $$PYTHON_GIL", "shown"]
+    assert subprocess.run(words, cwd=ROOT, env=env | given, capture_output=True, text=True).stdout == f"{used}\n"
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
