@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import resource
+import sys
 from collections.abc import Callable
 
 from siphon_http.host import log
@@ -104,7 +105,8 @@ def _resident_bytes() -> int:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
 
 
 def serve(fd: int) -> int:

@@ -6,20 +6,22 @@ import signal
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from siphon_http.host import supervised
 from siphon_http.host.orders import Assignment, Leash, send, split_lines
 from siphon_http.host.prepare import processors
 from siphon_http.host.slots import SLOT_BYTES, Slots
 from tests.host.test_reload import wait_for_line
 from tests.host.test_worker import ended, wait_for_note
+from tests.linux import needs_proc, proc
 
 
 def children(process):
     """Return the pids of the workers."""
-    with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
-        return [int(pid) for pid in file.read().split()]
+    return [int(pid) for pid in proc(process.pid, "task", process.pid, "children").read_text().split()]
 
 
 @pytest.fixture
@@ -282,7 +284,7 @@ def test_a_second_signal_ends_everything_at_once(project, crew):
     code, _, err = ended(process)
     assert code == 130 and "ended at once by SIGINT" in err
     deadline = time.monotonic() + 5
-    while any(os.path.exists(f"/proc/{pid}") for pid in workers):
+    while any(proc(pid).exists() for pid in workers):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -293,7 +295,7 @@ def test_workers_drain_and_end_when_their_supervisor_is_killed(project, crew):
     process.kill()
     process.wait()
     deadline = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{pid}/exe") for pid in workers):
+    while any(proc(pid, "exe").exists() for pid in workers):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert project.notes().count("drain 30.0") == 2
@@ -320,6 +322,17 @@ def test_a_worker_over_its_memory_is_replaced(project, crew):
     stopped(process)
 
 
+@pytest.mark.parametrize(("platform", "unit"), [("darwin", 1), ("freebsd14", 1024)])
+def test_without_proc_the_most_memory_ever_held_counts(monkeypatch, platform, unit):
+    """getrusage(2) tells it in bytes on macOS, in KiB elsewhere."""
+    usage = SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda who: SimpleNamespace(ru_maxrss=700))
+    monkeypatch.setattr(supervised, "open", lambda *_, **__: os.stat("/nowhere/at/all"), raising=False)
+    monkeypatch.setattr(supervised, "resource", usage)
+    monkeypatch.setattr(supervised, "sys", SimpleNamespace(platform=platform))
+    assert supervised._resident_bytes() == 700 * unit
+
+
+@needs_proc
 def test_what_scripts_start_inherits_neither_sockets_nor_signals(project):
     script = """
 import os, subprocess, sys
