@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -26,8 +25,6 @@ DIRECTIVES = {
 
 def compile_args() -> list[str]:
     """Return the compiler's arguments for the switches that are on."""
-    if sys.platform == "win32":
-        return []
     if TRACE:
         return ["-O0", "--coverage"]
     if SANITIZE:
@@ -62,7 +59,7 @@ class BuildExt(build_ext):
             compiler_directives=DIRECTIVES,
             annotate=ANNOTATE,
             force=self.force or None,
-            nthreads=0 if sys.platform == "win32" else self.parallel,
+            nthreads=self.parallel,
         )
         sources = {one.name: one.sources for one in translated}
         for one in self.extensions:

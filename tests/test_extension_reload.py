@@ -19,6 +19,7 @@ from siphon_http.errors import BindError, ScriptError
 from siphon_http.extension import HttpExtension, HttpTask
 from siphon_http.host.api import SharedTask, SuccessorTask
 from siphon_http.host.ledger import Ledgers, series_of
+from tests.linux import linux_only
 from tests.stage import Line, play, until
 from tests.test_extension import Context, connect
 
@@ -229,6 +230,7 @@ def test_a_generation_whose_start_fails_leaves_the_old_one(site: Site) -> None:
     assert site.order == ["one up", "bad down", "one down"]
 
 
+@linux_only("all of 127.0.0.0/8 is this machine")
 def test_listeners_and_limits_follow_the_configuration(site: Site) -> None:
     async def scenario() -> None:
         before = await connect(site.task)

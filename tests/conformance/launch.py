@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from tests.linux import proc
+
 from .wire import PING, Address, Wire
 
 APPS = Path(__file__).parent / "apps"
@@ -181,7 +183,7 @@ class Server:
 
     def rss_kib(self) -> int:
         """Return the resident set size in KiB."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+        for line in proc(self.pid, "status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
         raise AssertionError("no VmRSS")

@@ -7,12 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.http2_client import PREFACE
 from tests.http2_floods import FLOODS, frame
+from tests.linux import proc
 
 from .http2_wire import Http2Wire, http2
 from .launch import Server, serving
@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def cpu_seconds(server: Server) -> float:
     """Return the processor time that the process has used."""
-    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    fields = proc(server.pid, "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
 
 

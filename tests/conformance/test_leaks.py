@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.linux import needs_proc, proc
+
 from .launch import Server, serving
 from .wire import PING, Wire, polite, request
+
+pytestmark = needs_proc
 
 SCALE = int(os.environ.get("SIPHON_HTTP_LEAK_SCALE", "1"))
 TOLERANCE_KIB = 1536
@@ -28,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def descriptors(server: Server) -> int:
     """Return the number of open descriptors."""
-    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+    return len(list(proc(server.pid, "fd").iterdir()))
 
 
 def settled(server: Server, wanted: int) -> int:

@@ -17,11 +17,15 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.linux import needs_proc, proc
+
 from .launch import Server, free_port
 from .steady import Steady
 from .test_reload import listeners, said, wait_until
 from .test_workers import workers
 from .wire import request as ask
+
+pytestmark = needs_proc
 
 SCRIPT = """
 import os
@@ -81,7 +85,7 @@ def watched(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Watched]
     left = workers(made.server) if made.server.alive() else []
     made.server.kill()
     for pid in left:
-        wait_until(lambda pid=pid: not Path(f"/proc/{pid}/exe").exists())
+        wait_until(lambda pid=pid: not proc(pid, "exe").exists())
 
 
 def test_calls_of_clients_are_summed_over_workers_and_outlive_them(watched: Watched) -> None:

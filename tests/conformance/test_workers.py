@@ -13,10 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.linux import needs_proc, proc
+
 from .launch import Server, free_port
 from .steady import Steady
 from .test_reload import SCRIPT, listeners, said, wait_until, write
 from .wire import Wire, polite, request
+
+pytestmark = needs_proc
 
 Make = Callable[..., Server]
 
@@ -39,12 +43,12 @@ def make(tmp_path: Path) -> Iterator[Make]:
         left = workers(server) if server.alive() else []
         server.kill()
         for pid in left:
-            wait_until(lambda pid=pid: not Path(f"/proc/{pid}/exe").exists())
+            wait_until(lambda pid=pid: not proc(pid, "exe").exists())
 
 
 def workers(server: Server) -> list[int]:
     """Return the pids of the workers."""
-    return [int(pid) for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
+    return [int(pid) for pid in proc(server.pid, "task", server.pid, "children").read_text().split()]
 
 
 def ready(server: Server) -> Server:

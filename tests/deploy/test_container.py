@@ -83,7 +83,6 @@ def test_the_folder_of_the_image_has_no_mistake() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_the_health_check_asks_where_the_admin_listener_is(stages: list[Stage]) -> None:
     port, admin = free_ports(2)
     # A proxy of the environment is none for the machine itself.

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.linux import proc
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -47,7 +49,7 @@ class Served:
 
     def rss_kib(self) -> int:
         """Return the resident memory of the process, in KiB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = proc(self.process.pid, "status").read_text()
         return int(re.findall(r"VmRSS:\s+([0-9]+)", status)[0])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from siphon_http.host.ledger import LEDGER_BYTES, LOCAL, Ledger, Ledgers, Series
 from siphon_http.host.metrics import MetricsNamespace, as_json, as_text, processes, summed
+from tests.linux import needs_proc
 
 
 def process():
@@ -148,6 +149,7 @@ def test_a_process_without_any_ledger_left_counts_for_itself():
     assert ledgers.of("a")[100] == 1
 
 
+@needs_proc
 def test_memory_and_time_of_processes_are_told():
     found = {one.name: one.values[0] for one in processes({"0": os.getpid()})}
     assert found["process_resident_memory_bytes"] > 1_000_000 and found["process_open_fds"] > 2

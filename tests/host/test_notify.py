@@ -15,8 +15,10 @@ import pytest
 
 from siphon_http.errors import BindError
 from siphon_http.host.notify import Activation, Notifier
+from tests.linux import linux_only
 
 REPOSITORY = Path(__file__).parents[2]
+passes_sockets = linux_only("elsewhere no socket tells whether it listens (SO_ACCEPTCONN)")
 
 
 class Manager:
@@ -39,7 +41,7 @@ class Manager:
             return True
 
 
-@pytest.fixture(params=["path", "abstract"])
+@pytest.fixture(params=["path", pytest.param("abstract", marks=linux_only("abstract addresses"))])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
     address = str(tmp_path / "notify") if request.param == "path" else f"@siphon-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -166,6 +168,7 @@ def passed(*socks: socket.socket, names: str = "") -> Activation:
     return found
 
 
+@passes_sockets
 def test_sockets_are_found_by_the_address_that_they_are_bound_to(tmp_path: Path) -> None:
     with listening(socket.AF_INET, ("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
@@ -178,12 +181,14 @@ def test_sockets_are_found_by_the_address_that_they_are_bound_to(tmp_path: Path)
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 @pytest.mark.parametrize(("v6only", "hosts"), [(True, ["::"]), (False, ["::", "0.0.0.0"])])
+@passes_sockets
 def test_a_bare_port_serves_both_families_unless_it_is_bound_to_one(v6only: bool, hosts: list[str]) -> None:
     with listening(socket.AF_INET6, ("::", 0), v6only=v6only) as sock:
         port = sock.getsockname()[1]
         assert list(passed(sock).by_address) == [f"{host}:{port}" for host in hosts]
 
 
+@passes_sockets
 def test_descriptors_become_fit_for_a_loop_and_stay_open() -> None:
     with listening(socket.AF_INET, ("127.0.0.1", 0)) as sock:
         os.set_inheritable(sock.fileno(), True)
@@ -194,6 +199,7 @@ def test_descriptors_become_fit_for_a_loop_and_stay_open() -> None:
         assert not os.get_blocking(found.fd)
 
 
+@passes_sockets
 def test_a_socket_that_no_listener_uses_is_named(caplog: pytest.LogCaptureFixture) -> None:
     with listening(socket.AF_INET, ("127.0.0.1", 0)) as sock:
         found = passed(sock)
@@ -209,6 +215,7 @@ def test_what_was_passed_to_another_process_is_not_ours(environ: dict[str, str])
     assert environ == {}
 
 
+@passes_sockets
 def test_a_socket_that_does_not_listen_is_refused_with_the_fix() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         with pytest.raises(BindError, match=r"\(dns\) is no listening stream socket; .* ListenStream= and Accept=no"):
@@ -225,6 +232,7 @@ def test_a_descriptor_that_is_no_socket_and_a_count_that_is_no_number_are_refuse
         Activation.from_environment({"LISTEN_FDS": "many", **ours})
 
 
+@passes_sockets
 def test_a_process_finds_its_sockets_from_descriptor_three_on() -> None:
     program = (
         "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid())\n"

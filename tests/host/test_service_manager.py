@@ -15,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.linux import linux_only
+
+pytestmark = linux_only("systemd's ways")
+
 REPOSITORY = Path(__file__).parents[2]
 LAUNCH = (
     "import os, sys\n"

@@ -2,6 +2,7 @@ import os
 
 from siphon_http.host.api import Place
 from siphon_http.host.slots import SLOT_BYTES, Slots, attach
+from tests.linux import proc
 
 
 def test_what_one_side_writes_the_other_reads():
@@ -34,9 +35,9 @@ def test_descriptors_are_not_inherited_and_are_given_back():
     copy = os.dup(fd)
     attach(copy)
     for closed in (copy,):
-        assert not os.path.exists(f"/proc/self/fd/{closed}")
+        assert not proc("self", "fd", closed).exists()
     slots.close()
-    assert not os.path.exists(f"/proc/self/fd/{fd}")
+    assert not proc("self", "fd", fd).exists()
 
 
 def test_one_process_alone_has_a_place_too():

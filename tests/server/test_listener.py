@@ -19,6 +19,7 @@ from siphon_http._core.message import Response
 from siphon_http.config import Address, ServerConfig
 from siphon_http.errors import BindError
 from siphon_http.server.listener import Listener, holder_of
+from tests.linux import needs_proc, proc
 from tests.stage import Site, on_each_loop, play, tcp, unix
 
 
@@ -78,6 +79,7 @@ def test_a_port_that_this_process_has_is_not_blamed_on_another(taken: int) -> No
     assert "admin.listen" in text and "end that process" not in text
 
 
+@needs_proc
 def test_a_port_in_use_is_refused_with_its_holder_and_a_free_one() -> None:
     code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
     with subprocess.Popen(
@@ -86,7 +88,7 @@ def test_a_port_in_use_is_refused_with_its_holder_and_a_free_one() -> None:
         assert other.stdout is not None
         port = int(other.stdout.readline())
         text = refusal(listener(tcp(port=port)))
-        name = Path(f"/proc/{other.pid}/comm").read_text().strip()
+        name = proc(other.pid, "comm").read_text().strip()
         assert text.startswith(
             f"cannot bind 127.0.0.1:{port}: Address already in use (pid {other.pid} ({name}) has it); end that process"
         )

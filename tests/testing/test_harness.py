@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from siphon_http.errors import ConfigError, ScriptError, TlsMaterialError
 from siphon_http.testing import HttpTestHarness
+from tests.linux import proc
 
 from .scripts import EVERYTHING, HOOKS, MIDDLEWARE, NAMESPACES
 
@@ -408,7 +408,7 @@ def test_a_harness_that_is_not_closed_ends_as_garbage() -> None:
 
 def test_harnesses_leave_no_descriptors_and_no_threads() -> None:
     def count() -> tuple[int, int]:
-        return len(os.listdir("/proc/self/fd")), threading.active_count()
+        return len(list(proc("self", "fd").iterdir())), threading.active_count()
 
     before = count()
     for number in range(10):
