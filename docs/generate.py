@@ -56,7 +56,7 @@ PLAIN = {
 _KEYS = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _NAMES = re.compile(r"(<!-- names: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _FIELDS = re.compile(r"(<!-- fields: access -->\n).*?(<!-- end -->)", re.DOTALL)
-_WRONG = re.compile(
+WRONG = re.compile(
     r"(<!-- wrong: (?P<file>\S+) exit (?P<code>\d) -->\n+```\w+\n(?P<text>.*?)```\n+)```console\n.*?```", re.DOTALL
 )
 
@@ -66,7 +66,7 @@ def rendered(page: str) -> str:
     page = _KEYS.sub(lambda m: m[1] + table(SCHEMAS[m[2]]) + m[3], page)
     page = _FIELDS.sub(lambda m: m[1] + fields() + m[2], page)
     page = _NAMES.sub(lambda m: m[1] + names(getattr(host, m[2])) + m[3], page)
-    return _WRONG.sub(lambda m: m[1] + f"```console\n{output(m['file'], m['text'], int(m['code']))}```", page)
+    return WRONG.sub(lambda m: m[1] + f"```console\n{output(m['file'], m['text'], int(m['code']))}```", page)
 
 
 def table(schema: type) -> str:

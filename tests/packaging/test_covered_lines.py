@@ -43,7 +43,7 @@ static int utility(void) { return 1; }
 
 @pytest.fixture(scope="module")
 def covered() -> ModuleType:
-    return loaded("covered_lines")
+    return loaded("packaging/covered_lines.py")
 
 
 def test_a_line_ran_when_the_first_c_line_of_its_statement_did(covered: ModuleType) -> None:

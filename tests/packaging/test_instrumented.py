@@ -15,8 +15,8 @@ from tests.packaging.loading import loaded
 
 @pytest.fixture(scope="module")
 def instrumented() -> ModuleType:
-    loaded("covered_lines")  # it is imported by its name
-    return loaded("instrumented")
+    loaded("packaging/covered_lines.py")  # it is imported by its name
+    return loaded("packaging/instrumented.py")
 
 
 @pytest.mark.parametrize("code", [0, 77])

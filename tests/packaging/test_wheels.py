@@ -16,7 +16,7 @@ from tests.packaging.loading import ROOT, loaded
 
 @pytest.fixture(scope="module")
 def wheels() -> ModuleType:
-    return loaded("wheels")
+    return loaded("packaging/wheels.py")
 
 
 @pytest.mark.parametrize("has_filters", [True, False])  # Debian 12's Python 3.11.2 has none

@@ -41,10 +41,15 @@ def mypy(folder: Path, files: Iterable[Path], *options: str, site: Path | None =
 
 def pyright(folder: Path, files: Iterable[Path], *, site: Path | None = None, **options: object) -> list[str]:
     """Return what pyright has to say, as `file.py:12: level: text [rule]`; options are those of its configuration."""
-    pytest.importorskip("pyright", reason="types are checked where the lint tools are installed")
     settings = {"include": [os.path.relpath(file, folder) for file in files], "pythonVersion": "3.11"}
     settings |= json.loads(FILES["pyrightconfig.json"]) | options  # what `siphon-http new` gives its users
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    return pyright_in(folder, site)
+
+
+def pyright_in(folder: Path, site: Path | None = None) -> list[str]:
+    """Return the same for a folder that has its configuration: pyrightconfig.json or pyproject.toml."""
+    pytest.importorskip("pyright", reason="types are checked where the lint tools are installed")
     arguments = ["--pythonpath", sys.executable, "--outputjson", "--project", str(folder)]
     done = subprocess.run(
         [sys.executable, "-m", "pyright", *arguments],

@@ -15,8 +15,8 @@ from siphon_http.client.api import Client, ClientSettings
 from siphon_http.config import ClientConfig
 from siphon_http.host.scaffold import FILES
 from siphon_http.settings import fields_of
+from tests.docs.reading import blocks
 from tests.surface.listing import stub_folder
-from tests.test_docs import blocks
 from tests.typing.checkers import ROOT, mypy, pyright
 
 pytest.importorskip("mypy", reason="types are checked where the lint tools are installed")
