@@ -64,10 +64,11 @@ cover: .stamp-test  ## lines of the Cython and Python modules that the suite rea
 	@$(PY) -m pip install -q --disable-pip-version-check --group cover
 	$(PY) packaging/instrumented.py cover
 
-docs: .stamp-build  ## the documentation site, into build/site; links are strict
+docs: .stamp-build  ## the documentation site, into build/site; links are strict, and a browser looks at each page (chromium)
 	@$(PY) -m pip install -q --disable-pip-version-check "pip>=25.1"
 	@$(PY) -m pip install -q --disable-pip-version-check --group docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --clean
+	$(PY) packaging/looked_at.py
 
 wheels: $(VENV)/pyvenv.cfg  ## sdist and a wheel for each CPython here; each installed fresh and judged by the suite
 	$(PY) packaging/wheels.py
