@@ -25,7 +25,7 @@ from siphon_http import config as http
 from siphon_http.config_access import FIELDS
 from siphon_http.host import config as host
 from siphon_http.host import config_admin as admin
-from siphon_http.settings import REQUIRED, Key, Node, fields_of
+from siphon_http.settings import REQUIRED, Key, Node, _options, fields_of
 
 HERE = Path(__file__).parent
 SCHEMAS: dict[str, type] = {
@@ -94,19 +94,13 @@ def names(blocks: Mapping[str, frozenset[str]]) -> str:
 
 
 def _value(key: Key) -> str:
-    kinds = [kind for kind in _members(key.kind) if kind is not types.NoneType]
+    kinds = [kind for kind in _options(key.kind) if kind is not types.NoneType]
     text = " or ".join(_kind(kind, key) for kind in kinds)
     if key.low is not None and key.high is not None:
         text += f", {key.low} to {key.high}"
     elif key.low is not None:
         text += f", from {key.low}"
     return text
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    if typing.get_origin(kind) in {typing.Union, types.UnionType}:
-        return typing.get_args(kind)
-    return (kind,)
 
 
 def _kind(kind: Any, key: Key) -> str:

@@ -21,7 +21,7 @@ from siphon_http import config as http
 from siphon_http import config_access as http_access
 from siphon_http.host import config as host
 from siphon_http.host import config_admin as admin
-from siphon_http.settings import REQUIRED, Key, Node, fields_of
+from siphon_http.settings import REQUIRED, Key, Node, _options, fields_of
 
 PLACE = Path(http.__file__).parent / "schema"
 SCHEMAS: dict[str, tuple[type, str]] = {
@@ -77,18 +77,13 @@ def block(kind: type) -> dict[str, Any]:
 
 def described(key: Key) -> dict[str, Any]:
     """Return the schema of one key, with its effect, and its default where JSON can hold it."""
-    kinds = members(key.kind)
+    kinds = _options(key.kind)
     choices = [choice for kind in kinds for choice in value(kind, key)]
     found: dict[str, Any] = choices[0] if len(choices) == 1 else {"anyOf": choices}
     found = {"description": key.doc[0].upper() + key.doc[1:] + ".", **found}
     if isinstance(key.default, (bool, int, float, str)):
         found["default"] = key.default
     return found
-
-
-def members(kind: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the type alone."""
-    return typing.get_args(kind) if typing.get_origin(kind) in {typing.Union, types.UnionType} else (kind,)
 
 
 def value(kind: Any, key: Key) -> list[dict[str, Any]]:
