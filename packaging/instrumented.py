@@ -187,6 +187,7 @@ def fuzz(place: Path, seconds: int, targets: Sequence[str]) -> int:
         "PYTHONMALLOC": "malloc",
         "LD_PRELOAD": str(Path(atheris, "asan_with_fuzzer.so")),
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",  # else a finding is printed, and the run passes
     }
     known = subprocess.check_output(
         [sys.executable, "-c", "from tests.fuzz.targets import TARGETS; print(*TARGETS)"],
