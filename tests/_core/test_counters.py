@@ -72,16 +72,34 @@ def test_memory_that_is_no_ledger_is_refused(buffer):
         Counters(buffer)
 
 
-@pytest.mark.parametrize("at", [0, 4, 6, 8, 10])
-def test_a_damaged_ledger_is_never_read_beyond_its_end(at):
-    memory = bytearray(LEDGER_BYTES)
-    Counters(memory).counter("a_total", "A.", x=1)
-    memory[64 + at : 64 + at + 2] = b"\xff\xff"
-    list(series_of(memoryview(memory)))
-    try:
-        Counters(memory)
-    except ValueError:
-        pass
+GUARD = b"\xa5" * 64
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(0, 960 + 8), (6, 0), (6, (64 + 960) // 8 + 1), (8, 65535), (10, 65535)],
+    ids=["longer than the ledger", "no cells", "cells from before the ledger on", "name", "labels"],
+)
+def test_a_damaged_record_is_refused_and_nothing_around_the_ledger_is_touched(at, value):
+    memory = bytearray(GUARD + bytes(1024) + GUARD)
+    with memoryview(memory)[64 : 64 + 1024] as ledger:
+        Counters(ledger).gauge("a", "h" * 935).put(7)  # one record, to the ledger's last byte
+        assert int.from_bytes(ledger[64:68], sys.byteorder) == 960
+        ledger[64 + at : 64 + at + 2] = value.to_bytes(2, sys.byteorder)
+        with pytest.raises(ValueError, match="the ledger is damaged"):
+            Counters(ledger)
+        left = bytes(ledger)
+    assert memory[:64] == memory[-64:] == GUARD
+    found = [one.name for one in series_of(memoryview(left.ljust(LEDGER_BYTES, b"\0")))]
+    assert found == ["siphon_metrics_dropped_total"], "the host passes it over"
+
+
+def test_a_record_of_an_unknown_kind_is_nobodys_number():
+    memory = bytearray(1024)
+    Counters(memory).counter("a_total", "A.").add(7)
+    memory[64 + 4] = 255
+    with pytest.raises(ValueError, match="a_total is there already as something else"):
+        Counters(memory).counter("a_total", "A.")
 
 
 @pytest.mark.parametrize("used", [0, 56, 65, LEDGER_BYTES + 8, 1 << 62])

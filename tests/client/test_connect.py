@@ -12,6 +12,7 @@ import weakref
 from typing import Any
 
 import pytest
+import uvloop
 
 from siphon_http.client.connect import Connector, hand_over
 from siphon_http.client.connection import ClientConnection
@@ -19,8 +20,6 @@ from siphon_http.client.pool import Origin
 from siphon_http.errors import ConnectError
 from siphon_http.testing.fakes import MemoryTransport
 from tests.client.same_loop import running, the_pool
-
-uvloop = pytest.importorskip("uvloop")
 
 
 class Handing:

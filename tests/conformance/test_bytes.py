@@ -34,11 +34,9 @@ def test_a_line_that_ends_otherwise_than_in_crlf_is_refused(main: Server, place:
 
 
 @pytest.mark.parametrize("byte", [b"\0", b"\r", b"\n"], ids=["NUL", "CR", "LF"])
-@pytest.mark.parametrize("place", range(len(b"X-One: first value") + 1))
+@pytest.mark.parametrize("place", range(len(LINES[2]) + 1))
 def test_nul_cr_and_lf_are_refused_everywhere_in_a_field_line(main: Server, byte: bytes, place: int) -> None:
     line = LINES[2][:place] + byte + LINES[2][place:]
-    if byte == b"\r" and place == len(LINES[2]):
-        pytest.skip("CR CR LF: a case of its own")
     data = b"\r\n".join([*LINES[:2], line, *LINES[3:]]) + b"\r\n"
     refused(main["plain"], data + AFTER)
 

@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_opened_anew_stays_in_use_and_it_is_said(tmp_path:
     assert (tmp_path / "moved" / "app.log").read_text().endswith("x: after\n")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a file that is always full")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here, the file that is always full")
 def test_a_full_access_log_is_said_where_operators_look_and_not_in_it() -> None:
     stream = io.StringIO()
     log.configure("error", "pretty", None, stream=stream, access_file=Path("/dev/full"))

@@ -129,7 +129,7 @@ def test_a_log_file_that_cannot_be_opened_is_a_mistake(here):
 
 @pytest.mark.parametrize("url, imported", [("redis://localhost:1", True), (None, False)])
 def test_what_speaks_to_redis_is_imported_before_the_loop_runs(here, monkeypatch, url, imported):
-    pytest.importorskip("redis")
+    pytest.importorskip("redis", reason="the extra `redis` is not installed")
     for name in [one for one in sys.modules if one.partition(".")[0] == "redis"]:
         monkeypatch.delitem(sys.modules, name)
     cache = f"cache: [{{name: c{f', url: {chr(39)}{url}{chr(39)}' if url else ''}}}]\n"

@@ -57,7 +57,6 @@ def test_the_files_are_good_configuration_and_good_python(tmp_path):
 
 @pytest.mark.wire
 def test_what_new_writes_is_served_and_ends_as_soon_as_it_is_idle(project):
-    pytest.importorskip("siphon_http.extension")
     project.install("http", "siphon_http.extension:extension")
     for path in create(project.folder / "hello"):
         project.write(path.name, path.read_text())
@@ -78,7 +77,6 @@ def test_what_new_writes_is_served_and_ends_as_soon_as_it_is_idle(project):
 
 @pytest.mark.wire
 def test_the_test_that_new_writes_passes(tmp_path):
-    pytest.importorskip("siphon_http.extension")
     create(tmp_path / "hello")
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "hello")],

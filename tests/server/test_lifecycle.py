@@ -53,8 +53,10 @@ def test_close_may_come_at_any_time() -> None:
     server = Server([ServerConfig(listen=tcp())])
     server.close()
     server.bind()
+    assert server.listeners[0].port != 0
     server.close()
     server.close()
+    assert server.listeners[0].port == 0
 
 
 @on_each_loop

@@ -202,8 +202,10 @@ def test_reuse_port_lets_two_listen() -> None:
     first.bind()
     second = listener(tcp(port=first.port), reuse_port=True)
     second.bind()
+    assert second.port == first.port
     for one in (first, second):
         one._sockets[0].listen()
+    assert "Address already in use" in refusal(listener(tcp(port=first.port)))
     first.close()
     second.close()
 

@@ -11,7 +11,10 @@ import pytest
 from tests.source.reading import ROOT
 
 TOOLS = ("bash", "dirname", "id", "make", "timeout", "touch", "mkdir", "sh", "env")
-pytestmark = pytest.mark.skipif(any(shutil.which(tool) is None for tool in TOOLS), reason="a tool is missing")
+MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"not installed, and the script and its make rule run it: {', '.join(MISSING)}"
+)
 
 
 def get(folder: Path, go: str | None, **environment: str) -> subprocess.CompletedProcess[str]:

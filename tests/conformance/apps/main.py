@@ -120,6 +120,13 @@ async def stream_one(req):
     return http.Response(body=b"none")
 
 
+@http.route("/stream-slow", methods=["POST"], stream=True, max_body_bytes=100_000_000)
+async def stream_slow(req):
+    async for _ in req.stream():
+        await asyncio.sleep(30)  # until its client is gone
+    return http.Response(body=b"all")
+
+
 @http.route("/stream-capped", methods=["POST"], stream=True, max_body_bytes=100)
 async def stream_capped(req):
     total = 0
