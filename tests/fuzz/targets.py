@@ -31,6 +31,7 @@ from siphon_http.host import config as host
 from siphon_http.testing import RecordingSink
 from tests.fuzz import client_targets as client
 from tests.fuzz import edge_targets as edge
+from tests.fuzz import field_targets as field
 from tests.fuzz import test_http1_differential as http1
 from tests.oracle import router as router_oracle
 from tests.oracle import urldecode as url_oracle
@@ -194,4 +195,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "http2_client_pieces": client.http2_client_pieces,
     "header_encoder": client.header_encoder,
     "contents": client.contents,
+    "fields": field.fields,
+    "answer_heads": field.answer_heads,
+    "access_lines": field.access_lines,
 }

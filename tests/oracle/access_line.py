@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from siphon_http.config_access import AccessFormat
@@ -24,7 +25,8 @@ def line(form: AccessFormat, head: bytes, known: Mapping[str, str]) -> str:
     """Return the line, without its newline. known: what the head does not tell, by name of the field."""
     first, *rest = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     method, target, protocol = first.split(b" ")
-    authority = target.split(b"/")[2] if target.startswith(b"http://") else b""
+    absolute = re.match(rb"(?i)https?://([^/?]*)", target)
+    authority = absolute[1] if absolute else b""
     fields: dict[bytes, list[bytes]] = {}
     for one in rest:
         name, _, value = one.partition(b":")
