@@ -176,7 +176,8 @@ def fuzz(place: Path, seconds: int, targets: Sequence[str]) -> int:
     clang = next(filter(shutil.which, ("clang", "clang-19", "clang-16", "clang-15", "clang-14")), None)
     if clang is None:
         raise SystemExit("clang is missing (Debian: apt-get install clang-14 libclang-rt-14-dev)")
-    build(place, "SIPHON_HTTP_SANITIZE", CC=clang, LDSHARED=f"{clang} -shared", CFLAGS="-fsanitize=fuzzer-no-link")
+    flags = "-fsanitize=fuzzer-no-link -fsanitize-ignorelist=packaging/sanitizer-ignore.txt"
+    build(place, "SIPHON_HTTP_SANITIZE", CC=clang, LDSHARED=f"{clang} -shared", CFLAGS=flags)
     atheris = subprocess.check_output(
         [sys.executable, "-c", "import atheris; print(atheris.path())"], text=True
     ).strip()
@@ -230,7 +231,9 @@ def _fuzzed(place: Path, env: dict[str, str], target: str, seconds: int) -> bool
     )
     print(f"{target}: {runs} inputs, {growth}, {'FAILED' if done.returncode else 'no finding'}", flush=True)
     if done.returncode:
-        print(done.stdout[-4000:], done.stderr[-12_000:], sep="")
+        finding = re.search(r"^.*(?:runtime error: |ERROR: |Uncaught Python exception)", done.stderr, re.MULTILINE)
+        report = done.stderr[finding.start() :] if finding else done.stderr
+        print(done.stdout[-4000:], report[:8000], report[8000:][-4000:], sep="")
     return not done.returncode
 
 

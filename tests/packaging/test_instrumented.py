@@ -24,16 +24,16 @@ def instrumented() -> ModuleType:
 @pytest.fixture
 def fuzzed(
     instrumented: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[int], tuple[int, list[str], dict[str, str]]]:
-    """Run a target that ends with a code; return what came of it, its words and its environment."""
+) -> Callable[..., tuple[int, list[str], dict[str, str]]]:
+    """Run a target that ends with a code and a report; return what came of it, its words and its environment."""
 
-    def play(code: int) -> tuple[int, list[str], dict[str, str]]:
+    def play(code: int, report: str = "") -> tuple[int, list[str], dict[str, str]]:
         ran: list[tuple[list[str], dict[str, str]]] = []
 
         def run(words: list[str], *, env: dict[str, str], **_: Any) -> subprocess.CompletedProcess[str]:
             ran.append((words, env))
             shown = "#2\tINITED cov: 5 ft: 6\n#9\tDONE   cov: 7 ft: 9\nstat::number_of_executed_units: 9\n"
-            return subprocess.CompletedProcess(words, code, "", shown)
+            return subprocess.CompletedProcess(words, code, "", shown + report)
 
         with monkeypatch.context() as patch:
             patch.setattr(instrumented, "ROOT", tmp_path)
@@ -59,6 +59,12 @@ def test_a_target_runs_with_the_sanitizer_and_the_programs_of_others_without(
     assert program.read_text() == '#!/bin/sh\nunset LD_PRELOAD\nexec /somewhere/curl "$@"\n'
     told = capsys.readouterr().out
     assert "http1_server: 9 inputs, edges 5 -> 7, features 6 -> 9, " + ("FAILED" if code else "no finding") in told
+
+
+def test_a_long_report_is_shown_from_its_first_line_to_its_last(fuzzed: Any, capsys: Any) -> None:
+    fuzzed(77, "a.c:1:2: runtime error: overflow\n" + "    #1 frame\n" * 5000 + "Test unit written to crash-1\n")
+    told = capsys.readouterr().out
+    assert "a.c:1:2: runtime error: overflow" in told and "Test unit written to crash-1" in told and len(told) < 20_000
 
 
 def test_undefined_behaviour_ends_a_target_with_a_failure(fuzzed: Any, tmp_path: Path) -> None:
