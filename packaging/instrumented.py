@@ -26,18 +26,11 @@ import covered_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 TREE = (
-    "siphon_http",
-    "siphon-stubs",
-    "tests",
-    "examples",
-    "docs",
-    "benchmarks",
-    "packaging",
-    "setup.py",
-    "pyproject.toml",
-    "README.md",
-    "Makefile",
+    *("siphon_http", "siphon-stubs", "tests", "benchmarks", "examples", "packaging", "docs", "deploy", "schema"),
+    *(".ci", ".github"),
+    *("LICENSE", "MANIFEST.in", "Makefile", "README.md", "pyproject.toml", "setup.py"),
 )
+"""What is copied; tests/source/test_tree.py compares it with what an sdist has."""
 LEFT_OUT = shutil.ignore_patterns("*.so", "*.c", "*.html", "__pycache__", "results")
 
 
@@ -51,11 +44,6 @@ def copy_tree(kind: str) -> Path:
             shutil.copy2(source, target / name)
         elif source.is_dir():
             shutil.copytree(source, target / name, ignore=LEFT_OUT, dirs_exist_ok=True)
-    for extra in ("LICENSE", "schema", "deploy", ".ci"):
-        if (ROOT / extra).is_dir():
-            shutil.copytree(ROOT / extra, target / extra, ignore=LEFT_OUT, dirs_exist_ok=True)
-        elif (ROOT / extra).exists():
-            shutil.copy2(ROOT / extra, target / extra)
     forget_removed(target)
     return target
 

@@ -14,7 +14,10 @@ from tests.source.reading import ROOT, Block, bare, blocks, package_files
 MAX_FILE_LINES = 499
 MAX_FUNCTION_LINES = 60
 
-FOLDERS = ("siphon_http", "tests", "benchmarks", "examples", "packaging", "docs", "deploy", "schema", ".ci", ".github")
+FOLDERS = (
+    *("siphon_http", "siphon-stubs", "tests", "benchmarks", "examples", "packaging", "docs", "deploy", "schema"),
+    *(".ci", ".github"),
+)
 TEXT = {".py", ".pyx", ".pxd", ".pyi", ".md", ".toml", ".yaml", ".yml", ".txt", ".cfg", ".ini", ".sh", ".json", ""}
 GENERATED = {"corpus", "__pycache__", "build", "dist"}
 
@@ -31,7 +34,9 @@ def text_files() -> list[Path]:
 PYX = package_files(".pyx")
 PXD = package_files(".pxd")
 PYTHON = package_files(".py")
-TOOLS = sorted(path.relative_to(ROOT) for folder in ("packaging", "docs") for path in (ROOT / folder).glob("*.py"))
+TOOLS = sorted(
+    path.relative_to(ROOT) for folder in ("packaging", "docs", "schema") for path in (ROOT / folder).glob("*.py")
+)
 WRITTEN = text_files()
 CODE = [path for path in WRITTEN if path.suffix in {".py", ".pyx", ".pxd", ".pyi"}]
 
