@@ -8,10 +8,12 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -221,6 +223,35 @@ def test_logrotate_asks_the_unit_for_new_files(block: Block) -> None:
     assert f"\nLogsDirectory={folder}\n" in (ROOT / "deploy" / "systemd" / f"{unit}.service").read_text()
 
 
+def test_what_the_unit_needs(block: Block) -> None:
+    """It takes root: what it makes is held against the unit, which tests/deploy/test_systemd.py reads."""
+    ((environment, user, folder, units),) = re.findall(
+        r"^python3 -m venv (\S+) && \1/bin/pip install \..*\nuseradd --system --no-create-home (\S+)\n"
+        r"install -d -m 0750 -g \2 (\S+) .*\ncp (\S+) /etc/systemd/system/\n"
+        r"systemctl daemon-reload && systemctl enable --now siphon-http\n$",
+        block.text,
+    )
+    assert {"siphon-http.service"} < {file.name for file in ROOT.glob(units)}
+    unit = (ROOT / units.replace("*", "service")).read_text()
+    for line in (
+        f"ExecStart={environment}/bin/siphon-http run",
+        f"WorkingDirectory={folder}",
+        f"User={user}\nGroup={user}",
+    ):
+        assert f"\n{line}" in unit
+
+
+def test_how_the_container_runs(block: Block) -> None:
+    """It takes Docker: it says what compose.yaml says, which tests/deploy/test_container.py reads."""
+    file = yaml.safe_load((ROOT / "deploy" / "container" / "compose.yaml").read_text())["services"]["siphon-http"]
+    build, run = block.text.splitlines()
+    assert build == f"docker build -f {file['build']['dockerfile']} -t siphon-http ."
+    (port,), (volume,) = file["ports"], file["volumes"]
+    patience = file["stop_grace_period"].removesuffix("s")
+    volume = volume.replace("./", "$PWD/")
+    assert run == f'docker run --rm -p {port} -v "{volume}" --stop-timeout {patience} siphon-http'
+
+
 @pytest.mark.skipif(not (ROOT / "siphon_http").exists(), reason="there is no source tree beside an installed wheel")
 def test_the_way_of_a_request(block: Block) -> None:
     """Each word is a function of the file beside it."""
@@ -270,7 +301,20 @@ def test_each_schema_is_for_its_file(block: Block, tmp_path: Path) -> None:
         jsonschema.Draft7Validator(json.loads((tmp_path / schema).read_text())).validate(named[name])
 
 
-# ---- observability.md and profiling.md
+# ---- performance.md, observability.md and profiling.md
+
+
+def test_how_the_load_is_repeated(block: Block) -> None:
+    """It takes fifteen minutes: its options and rivals are those of the program and of pyproject.toml."""
+    make, install, run = map(shlex.split, block.text.splitlines())
+    program, *options = run[1:]
+    assert make[-1] == "build/rivals" and install[0] == "build/rivals/bin/python" == options[1]
+    usage = subprocess.run(
+        [sys.executable, ROOT / program, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert [one for one in options if one.startswith("--") and f"[{one}" not in usage] == []
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert set(install[4:]) <= set(groups["bench"])
 
 
 ORDERS = """from siphon import http
