@@ -115,7 +115,7 @@ def leaves_nothing(site: Site, some: Callable[[int], Awaitable[None]], loop: str
     async def settled() -> None:
         await until(lambda: not site.dispatcher.running and not site.dispatcher.pool.waiting)
         await until(lambda: not site.server.open_connections)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # what goes in the loop's next turns is gone
 
     async def scenario() -> None:
         await some(50)
@@ -177,14 +177,14 @@ def test_clients_that_leave_leave_nothing(kind: str, policy: str, loop: str) -> 
         if kind == "uploads":
             async for _ in req.stream():
                 pass
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # its client leaves meanwhile
         return Response(200)
 
     async def streams(req: Any) -> Response:
         async def some() -> Any:
             for _ in range(20):
                 yield b"x" * 1000
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # its client leaves meanwhile
 
         return Response(200, None, some())
 
@@ -199,7 +199,7 @@ def test_clients_that_leave_leave_nothing(kind: str, policy: str, loop: str) -> 
         await line.send(
             b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n" + (b"x" if kind == "uploads" else b"xx")
         )
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # its handler has begun
         line.reset()
 
     async def some(times: int) -> None:
@@ -215,7 +215,7 @@ def test_time_outs_leave_nothing() -> None:
 
     @site.route("/")
     async def waits(req: Any) -> Response:
-        await asyncio.sleep(5)
+        await asyncio.sleep(5)  # beyond its time-out
         return Response(200)
 
     async def some(times: int) -> None:

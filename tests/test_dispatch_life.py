@@ -96,7 +96,7 @@ def test_a_handler_runs_in_a_task_of_its_own_before_and_after_it_waits(loop: str
         assert asyncio.current_task() is before is not None
         try:
             async with asyncio.timeout(0):
-                await asyncio.sleep(5)
+                await asyncio.sleep(5)  # cut by the time-out
         except TimeoutError:
             pass
         assert before.cancelling() == 0
@@ -116,7 +116,7 @@ def test_a_handler_that_cancels_itself_is_a_500(caplog: pytest.LogCaptureFixture
         task = asyncio.current_task()
         assert task is not None
         task.cancel()
-        await asyncio.sleep(5)
+        await asyncio.sleep(5)  # is cancelled as soon as it waits
         return Response(200)
 
     async def scenario() -> None:
@@ -178,7 +178,7 @@ def test_when_the_client_leaves_the_route_decides(loop: str, policy: str, outcom
         await until(lambda: site.dispatcher.running)
         line.reset()
         await until(lambda: not site.server.open_connections)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a cancellation would have come by now
         watched.go_on.set()
         await until(lambda: watched.outcomes == [outcome] and not site.dispatcher.running)
 
@@ -327,7 +327,7 @@ def test_what_holds_the_loop_is_logged_once_with_its_place(
     site.pool_settings["task_mode"] = mode
 
     def holds(req: Any) -> None:
-        time.sleep(0.12)
+        time.sleep(0.12)  # beyond the 100 ms that are allowed
 
     if kind == "guard":
         site.middleware(holds)
@@ -441,7 +441,7 @@ def test_a_later_step_that_holds_the_loop_is_logged_with_its_line(caplog: pytest
     @site.route("/")
     async def late(req: Any) -> Response:
         await asyncio.sleep(0)
-        time.sleep(0.12)
+        time.sleep(0.12)  # beyond the 100 ms that are allowed
         await asyncio.sleep(0)
         return Response(200)
 

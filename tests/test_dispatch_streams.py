@@ -409,7 +409,7 @@ def test_a_handler_that_does_not_read_holds_the_client_up() -> None:
         size = 30_000_000
         await line.send(b"POST /up HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
         sending = asyncio.ensure_future(line.send(bytes(size)))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # all buffers are full
         assert not sending.done()
         go_on.set()
         assert (await line.answer()).body == str(size).encode()

@@ -364,7 +364,7 @@ def test_a_start_that_is_cancelled_stops_in_its_hook(tmp_path: Path) -> None:
         @http.on_startup
         async def waits() -> None:
             order.append("waits")
-            await asyncio.sleep(30)
+            await asyncio.sleep(30)  # until it is cancelled
 
         http.on_startup(lambda: order.append("never"))
 
@@ -408,6 +408,7 @@ def test_a_bind_error_comes_through_and_a_later_shutdown_is_harmless(tmp_path: P
 def test_a_hook_that_holds_the_loop_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(task: HttpTask) -> None: ...
 
+    # Beyond the 100 ms that are allowed.
     Loaded(tmp_path, lambda http: http.on_startup(lambda: time.sleep(0.12))).serve(scenario)
     assert f"on_startup hook <lambda> ({__file__}:" in caplog.text and "held the loop for 1" in caplog.text
 
@@ -417,11 +418,13 @@ def test_a_hook_that_holds_the_loop_is_logged(tmp_path: Path, caplog: pytest.Log
 
 def test_a_drain_ends_what_is_in_flight_before_the_shutdown_hooks(tmp_path: Path) -> None:
     order: list[str] = []
+    began = threading.Event()
 
     def script(http: Any) -> None:
         @http.route("/")
         def blocks(req: Any) -> Response:
-            time.sleep(0.1)
+            began.set()
+            time.sleep(0.1)  # the drain begins meanwhile
             order.append("handler")
             return Response(200, None, b"done")
 
@@ -430,7 +433,7 @@ def test_a_drain_ends_what_is_in_flight_before_the_shutdown_hooks(tmp_path: Path
     async def scenario(task: HttpTask) -> None:
         line = await connect(task)
         asked = asyncio.ensure_future(line.ask("GET", "/"))
-        await asyncio.sleep(0.02)
+        await until(began.is_set)
         await task.drain(2)
         assert (await asked).body == b"done"
         line.reset()
@@ -443,14 +446,16 @@ def test_what_outlives_the_drain_is_cancelled_answered_and_cleaned_up_before_the
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     order: list[str] = []
+    began = asyncio.Event()
 
     def script(http: Any) -> None:
         @http.route("/")
         async def waits(req: Any) -> Response:
+            began.set()
             try:
-                await asyncio.sleep(30)
+                await asyncio.sleep(30)  # until it is cancelled
             finally:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # cleaning up takes turns of the loop
                 order.append("cleaned up")
             return Response(200)
 
@@ -459,7 +464,7 @@ def test_what_outlives_the_drain_is_cancelled_answered_and_cleaned_up_before_the
     async def scenario(task: HttpTask) -> None:
         line = await connect(task)
         asked = asyncio.ensure_future(line.ask("GET", "/"))
-        await asyncio.sleep(0.02)
+        await began.wait()
         await task.drain(0.05)
         assert (await asked).status == 503
         line.reset()
@@ -471,15 +476,18 @@ def test_what_outlives_the_drain_is_cancelled_answered_and_cleaned_up_before_the
 
 
 def test_a_thread_that_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def script(http: Any) -> None:
-        http.route("/")(lambda req: Response(200 if release.wait(20) else 500))
+        @http.route("/")
+        def blocks(req: Any) -> Response:
+            begun.set()
+            return Response(200 if release.wait(20) else 500)
 
     async def scenario(task: HttpTask) -> None:
         line = await connect(task)
         await line.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        await asyncio.sleep(0.02)
+        await until(begun.is_set)
         began = time.monotonic()
         await task.drain(0.05)
         assert time.monotonic() - began < 1

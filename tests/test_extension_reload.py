@@ -201,7 +201,7 @@ def test_nothing_is_left_of_old_generations(site: Site) -> None:
             await (await site.follow(task))
             del task
             assert (await line.ask("GET", "/")).body == f"v{n}".encode()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # the last of the old ones goes in the loop's next turns
         gc.collect()
         assert [one() is not None for one in gone] == [False] * 38 + [True] * 2
         line.reset()

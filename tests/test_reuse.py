@@ -322,7 +322,7 @@ def test_a_handler_may_go_on_with_everything_after_its_connection_is_gone(versio
         first = await anext(pieces)
         began.set()
         try:
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.03)  # its connection goes meanwhile
         except asyncio.CancelledError:
             pass  # a script may do so
         gc.collect()

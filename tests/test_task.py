@@ -261,7 +261,7 @@ def test_a_task_group_waits_for_its_children_and_cancels_them_when_one_fails(sta
         with pytest.raises(ExceptionGroup) as caught:
             async with asyncio.TaskGroup() as group:
                 group.create_task(fail_after_a_turn())
-                sibling = group.create_task(asyncio.sleep(60))
+                sibling = group.create_task(asyncio.sleep(60))  # cancelled by its sibling's end
         assert sibling.cancelled() and isinstance(caught.value.exceptions[0], ValueError)
         return [task.result() for task in tasks]
 

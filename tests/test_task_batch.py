@@ -186,7 +186,7 @@ def test_a_timeout_within_a_batch_is_the_coroutines_own(stage: Stage) -> None:
     async def handler() -> str:
         try:
             async with asyncio.timeout(0.001):
-                await asyncio.sleep(30)
+                await asyncio.sleep(30)  # cut by the time-out
         except TimeoutError:
             return "timeout"
         return "end"

@@ -141,7 +141,7 @@ def test_a_call_graph_shows_the_coroutine_in_every_step(stage: Stage) -> None:
         texts = [tell()]
         await asyncio.sleep(0)
         texts.append(tell())
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a step that the loop's clock begins
         return texts
 
     async def handler() -> list[str]:

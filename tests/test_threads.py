@@ -87,7 +87,7 @@ def test_jobs_that_block_get_threads_up_to_the_limit(loop: str) -> None:
         for _ in range(10):
             assert submit(pool, lambda _: release.wait(5), ended=ended.append) is not None
         await until(lambda: pool.threads == 4)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # a fifth thread would be there by now
         assert pool.threads == 4 and not ended
         release.set()
         await until(lambda: len(ended) == 10)
@@ -101,7 +101,7 @@ def test_a_quick_job_is_not_stuck_behind_one_that_blocks() -> None:
 
     async def scenario(pool: ThreadPool) -> None:
         submit(pool, lambda _: release.wait(5))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # its thread has taken it
         assert await asyncio.wait_for(pool.call(lambda x: x, 5), 1) == 5
         release.set()
         await until(lambda: not pool.waiting)
@@ -287,7 +287,7 @@ def test_threads_that_cannot_be_added_are_tried_for_again_later(
             patch.setattr(module, "Thread", NoThread)
             for _ in range(5):
                 submit(pool, lambda _: release.wait(5))
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # a try to start one more has failed
             assert pool.threads == 1
         assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 1
         await until(lambda: pool.threads > 1)

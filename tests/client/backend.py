@@ -350,7 +350,7 @@ class Backend:
                 if kind in self.proxy_talk.MODES:
                     await self.proxy_talk(self, reader, writer, kind).serve()
                 elif kind == "mute":
-                    await asyncio.sleep(3600)
+                    await asyncio.sleep(3600)  # until the client leaves or the test ends
                 else:
                     await self._converse(self.talk(self, reader, writer, kind))
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):

@@ -54,7 +54,7 @@ class Faulty(Good):
         await self.content()
         if len(self.path) > 1:
             await self.send(_WHOLE[: int(self.path[1])])
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # the client reads this before a reset takes it away
         self.reset()
         return False
 
@@ -66,13 +66,13 @@ class Faulty(Good):
 
     async def do_silent(self) -> bool:
         """Never answer."""
-        await asyncio.sleep(3600)
+        await asyncio.sleep(3600)  # until its client leaves
         return False
 
     async def do_stall(self) -> bool:
         """/stall/20: fall silent after so many bytes of an answer."""
         await self.send(_WHOLE[: int(self.path[1])])
-        await asyncio.sleep(3600)
+        await asyncio.sleep(3600)  # until its client leaves
         return False
 
     async def do_trickle(self) -> bool:
@@ -126,7 +126,7 @@ class Faulty(Good):
         await self.answer(b"half")
         if self.writer.can_write_eof():
             self.writer.write_eof()
-        await asyncio.sleep(3600)
+        await asyncio.sleep(3600)  # until its client leaves
         return False
 
     async def do_close_later(self) -> bool:
@@ -158,7 +158,7 @@ class Faulty(Good):
     async def do_no_read(self) -> bool:
         """Read nothing of the content, answer nothing."""
         self.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await asyncio.sleep(3600)
+        await asyncio.sleep(3600)  # until its client leaves
         return False
 
     async def do_bomb(self) -> bool:

@@ -150,7 +150,7 @@ class Backend:
         """Answers, and sends bytes that nobody has asked for a moment later."""
         writer.write(answer_of(b"extra"))
         await writer.drain()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # the answer is taken, and its connection idle
         writer.write(answer_of(b"poison"))
         return True
 
@@ -190,7 +190,7 @@ class Backend:
         """Answers before the content has come, and reads none of it."""
         writer.write(answer_of(b"too large", 413))
         await writer.drain()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # the answer is read while the content is still being sent
         return False
 
     async def do_slowly(self, seen: Seen, rest: str, reader: Any, writer: Any) -> bool:
@@ -206,14 +206,14 @@ class Backend:
         """Sends its head line by line, one each 30 ms."""
         for line in (b"HTTP/1.1 200 OK", *[b"x: y"] * 7, b"content-length: 0", b""):
             writer.write(line + b"\r\n")
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.03)  # below any time-out of its callers, but for all of them together
         return True
 
     async def do_interim(self, seen: Seen, rest: str, reader: Any, writer: Any) -> bool:
         """Says for a while that it is at work."""
         for _ in range(8):
             writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.03)  # below any time-out of its callers, but for all of them together
         writer.write(answer_of(b""))
         return True
 

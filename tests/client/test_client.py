@@ -23,6 +23,7 @@ from siphon_http.errors import (
     TotalTimeout,
 )
 from tests.client.same_loop import clients_for, running, the_pool
+from tests.stage import until
 
 # ---- what is sent
 
@@ -295,11 +296,7 @@ async def test_an_inline_client_closes_its_connections_and_can_be_used_again() -
     async with running() as (backend, _):
         async with clients_for()(base_url=backend.url) as inline:
             await inline.get("/")
-        for _ in range(100):
-            if not backend.open:
-                break
-            await asyncio.sleep(0.01)
-        assert not backend.open
+        await until(lambda: not backend.open)
         assert (await inline.get("/")).status == 200
         await inline.close()
 
@@ -487,9 +484,5 @@ async def test_inline_clients_that_are_dropped_leave_nothing_behind() -> None:
 
         for close in (True, False):
             transport = await use(close)
-            for _ in range(200):
-                gc.collect()
-                if transport() is None:
-                    break
-                await asyncio.sleep(0.01)
-            assert transport() is None and not list(clients._inline)
+            await until(lambda transport=transport: gc.collect() >= 0 and transport() is None)  # type: ignore[misc]
+            assert not list(clients._inline)

@@ -72,7 +72,7 @@ def test_servers_that_end_connections_at_once_leave_no_descriptor_to_be_closed_t
                 )
                 assert isinstance(outcome, Exception) and isinstance(rest[1], Exception) and rest[0].status == 200
             assert backend.connections == 1
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # what is closed in a later turn of the loop is closed
         closed = [one for one in gc.get_objects() if type(one) is socket.socket and getattr(one, "_closed", False)]
         assert [one for one in closed if one.fileno() != -1] == []
 

@@ -18,7 +18,7 @@ from siphon_http.config import ClientConfig
 from siphon_http.errors import ConnectError, PoolTimeout, ReadError, ReadTimeout, TotalTimeout
 from siphon_http.host.ledger import Ledgers, series_of
 from tests.client.same_loop import Backend
-from tests.client.test_pool import settled
+from tests.stage import until
 
 PREFIX = "siphon_http_client_"
 
@@ -61,7 +61,7 @@ async def counted(**config: Any) -> AsyncIterator[tuple[Backend, Any, Numbers]]:
     finally:
         await numbers.clients.close()
         await backend.stop()
-        await settled(lambda: numbers.all.get("connections_open", 0) == 0)
+        await until(lambda: numbers.all.get("connections_open", 0) == 0)
     gauges = {name for name in numbers.all if not name.startswith(("calls_total", "errors", "retries", "call_d"))}
     assert {name.partition("{")[0] for name in gauges} <= {"connections_total"}, "what goes up comes down again"
 
@@ -138,13 +138,13 @@ async def test_what_a_body_raises_is_an_error_of_no_class_of_ours() -> None:
 async def test_a_caller_that_goes_away_is_counted_as_that() -> None:
     async with counted() as (backend, api, numbers):
         task = asyncio.ensure_future(api.get("/gate"))
-        await settled(lambda: backend.requests)
+        await until(lambda: backend.requests)
         assert numbers.all["calls_in_flight"] == 1 and "connections_idle" not in numbers.all
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
         assert numbers.all['calls_total{method="GET",code="left"}'] == 1
-        await settled(lambda: "connections_open" not in numbers.all)
+        await until(lambda: "connections_open" not in numbers.all)
 
 
 async def test_a_streamed_answer_is_under_way_until_its_end_and_counts_by_its_status() -> None:
@@ -159,13 +159,13 @@ async def test_a_streamed_answer_is_under_way_until_its_end_and_counts_by_its_st
 async def test_those_who_wait_for_a_connection_are_seen() -> None:
     async with counted(max_connections=1, pool_timeout_ms=60_000) as (backend, api, numbers):
         tasks = [asyncio.ensure_future(api.get("/gate")) for _ in range(4)]
-        await settled(lambda: backend.requests)
+        await until(lambda: backend.requests)
         assert {k: numbers.all[k] for k in ("calls_in_flight", "calls_waiting", "connections_open")} == {
             "calls_in_flight": 4, "calls_waiting": 3, "connections_open": 1,
         }  # fmt: skip
         tasks[1].cancel()
         await asyncio.sleep(0)
-        await settled(lambda: numbers.all["calls_waiting"] == 2)
+        await until(lambda: numbers.all["calls_waiting"] == 2)
         backend.gate.set()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert "calls_waiting" not in numbers.all
@@ -174,7 +174,7 @@ async def test_those_who_wait_for_a_connection_are_seen() -> None:
 async def test_who_waits_in_vain_is_a_pool_timeout() -> None:
     async with counted(max_connections=1, pool_timeout_ms=30) as (backend, api, numbers):
         first = asyncio.ensure_future(api.get("/gate"))
-        await settled(lambda: backend.requests)
+        await until(lambda: backend.requests)
         with pytest.raises(PoolTimeout):
             await api.get("/")
         assert numbers.all['errors_total{error="PoolTimeout"}'] == 1 and "calls_waiting" not in numbers.all

@@ -15,6 +15,7 @@ from siphon_http.client.api import Client, Clients, client_class
 from siphon_http.client.pool import PoolTransport
 from siphon_http.errors import ClientError, ReadError, ReadTimeout, TotalTimeout
 from tests.client.http2_backend import Backend, Request
+from tests.stage import until
 
 Http = client_class(Clients({}, PoolTransport))
 
@@ -131,10 +132,10 @@ async def test_a_storm_of_goaway_fails_nothing_that_was_not_processed() -> None:
 
 async def test_goaway_while_idle_is_no_failure() -> None:
     async with Backend(echo) as backend, client(backend) as http:
-        for _ in range(5):
+        for number in range(5):
             assert (await http.post("/", body=b"x")).body == b"x"
             backend.peers[-1].goaway(0x7FFFFFFF)
-            await asyncio.sleep(0.01)
+            await until(lambda number=number: backend.gone == number + 1)  # type: ignore[misc]
         assert len(backend.peers) == 5
 
 
@@ -212,8 +213,7 @@ async def test_a_server_that_never_answers_runs_into_the_time_out_and_holds_up_n
             assert (await http.get("/now")).body == b"/now"
         for error in await asyncio.gather(*waiting, return_exceptions=True):
             assert isinstance(error, (TotalTimeout, ReadTimeout))
-        await asyncio.sleep(0.02)
-        assert sum(request.reset for request in backend.peers[0].requests.values()) == 5
+        await until(lambda: sum(request.reset for request in backend.peers[0].requests.values()) == 5)
         assert len(backend.peers) == 1
 
 
@@ -255,7 +255,7 @@ async def test_a_slow_reader_of_one_answer_holds_up_no_other() -> None:
 
     async with Backend(large) as backend, client(backend) as http:
         answer = await http.get("/large", stream=True)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # all that the windows let through is here
         waiting = sum(len(body) for body in backend.peers[0].waiting.values())
         assert waiting > 1_500_000  # no more has left than its window
         for _ in range(20):
@@ -316,21 +316,20 @@ async def test_requests_after_close_open_a_new_connection() -> None:
     async with Backend(echo) as backend, client(backend) as http:
         await http.get("/")
         await http.close()
-        await asyncio.sleep(0.01)
-        assert backend.gone == 1
+        await until(lambda: backend.gone == 1)
         await http.get("/")
         assert len(backend.peers) == 2
 
 
 async def test_close_while_answers_are_awaited_lets_them_end() -> None:
     async def slow(request: Request) -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # longer than the close takes
         echo(request)
 
     async with Backend(slow) as backend:
         http = client(backend)
         tasks = [asyncio.ensure_future(http.get("/")) for _ in range(5)]
-        await asyncio.sleep(0.02)
+        await until(lambda: backend.count == 5)
         await http.close()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(one, ClientError) or one.body == b"/" for one in results)  # type: ignore[union-attr]

@@ -11,21 +11,13 @@ import pytest
 
 from siphon_http.errors import ClientError, PoolTimeout, ReadError, TotalTimeout
 from tests.client.same_loop import running, the_pool
+from tests.stage import until
 
 
 def origin(client: Any) -> Any:
     """Return the one origin of the client's pool."""
     (found,) = the_pool(client).origins.values()
     return found
-
-
-async def settled(condition: Any) -> None:
-    """Wait until `condition()` is true."""
-    for _ in range(400):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never came")
 
 
 async def test_one_call_after_the_other_uses_one_connection() -> None:
@@ -63,7 +55,7 @@ async def test_calls_at_once_open_as_many_connections_as_are_allowed_and_the_res
 async def test_who_waits_too_long_for_a_connection_is_told_so() -> None:
     async with running(max_connections=1, pool_timeout_ms=60) as (backend, api):
         first = asyncio.create_task(api.get("/gate"))
-        await settled(lambda: backend.requests)
+        await until(lambda: backend.requests)
         began = time.monotonic()
         with pytest.raises(PoolTimeout, match=r"no connection came free for 60 ms \(pool_timeout_ms; max_connections"):
             await api.get("/x")
@@ -79,8 +71,8 @@ async def test_a_burst_leaves_pool_size_connections_after_a_moment() -> None:
         assert origin(api).idle_count == 6, "not at once: the next call may come the next moment"
         await asyncio.gather(*[api.get("/sleep/20") for _ in range(6)])
         assert backend.connections == 6
-        await settled(lambda: origin(api).idle_count == 2)
-        await settled(lambda: len(backend.open) == 2)
+        await until(lambda: origin(api).idle_count == 2)
+        await until(lambda: len(backend.open) == 2)
 
 
 async def test_pool_size_0_keeps_none() -> None:
@@ -93,7 +85,7 @@ async def test_pool_size_0_keeps_none() -> None:
 async def test_an_idle_connection_is_closed_when_its_time_is_over() -> None:
     async with running(idle_timeout_ms=80) as (backend, api):
         await api.get("/")
-        await settled(lambda: not backend.open)
+        await until(lambda: not backend.open)
         assert not origin(api).connections
         await api.get("/")
         assert backend.connections == 2
@@ -103,14 +95,14 @@ async def test_the_servers_keep_alive_hint_shortens_it() -> None:
     async with running() as (backend, api):
         backend.plain["/hint"] = lambda _: b"HTTP/1.1 200 X\r\nkeep-alive: timeout=1\r\ncontent-length: 0\r\n\r\n"
         await api.get("/hint")
-        await settled(lambda: not backend.open)
+        await until(lambda: not backend.open)
 
 
 async def test_a_connection_that_died_while_idle_is_not_used() -> None:
     async with running() as (_backend, api):
         for _ in range(10):
             await api.get("/last")
-            await asyncio.sleep(0.01)
+            await until(lambda: not origin(api).connections)
             # POST is never sent again, so that none may meet a dead connection.
             assert (await api.post("/echo", body=b"x")).body == b"x"
 
@@ -128,7 +120,7 @@ async def test_a_death_that_the_loop_has_not_seen_yet_is_noticed_all_the_same() 
 async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
     async with running() as (backend, api):
         assert (await api.get("/extra")).text == "extra"
-        await asyncio.sleep(0.05)
+        await until(lambda: not origin(api).connections)
         assert (await api.get("/x")).text == "GET /x" and backend.connections == 2
 
 
@@ -158,7 +150,7 @@ async def test_an_idempotent_request_on_a_connection_that_ends_is_sent_again_ove
 async def test_a_cancelled_call_takes_its_connection_with_it() -> None:
     async with running() as (backend, api):
         task = asyncio.create_task(api.get("/gate"))
-        await settled(lambda: backend.requests)
+        await until(lambda: backend.requests)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -182,14 +174,14 @@ async def test_the_connect_of_a_cancelled_call_serves_the_next() -> None:
 async def test_closing_fails_who_waits_and_lets_the_rest_end() -> None:
     async with running(max_connections=1) as (backend, api):
         first, second = asyncio.create_task(api.get("/gate")), asyncio.create_task(api.get("/x"))
-        await settled(lambda: backend.requests)
+        await until(lambda: backend.requests)
         pool = the_pool(api)
         await api._clients.close()
         with pytest.raises(ClientError, match="the client was closed"):
             await second
         backend.gate.set()
         assert (await first).text == "open"
-        await settled(lambda: pool.open_connections == 0)
+        await until(lambda: pool.open_connections == 0)
 
 
 async def test_many_origins_are_kept_apart_and_forgotten() -> None:
@@ -203,7 +195,7 @@ async def test_many_origins_are_kept_apart_and_forgotten() -> None:
 async def test_a_call_that_times_out_while_it_waits_leaves_the_line() -> None:
     async with running(max_connections=1) as (backend, api):
         first = asyncio.create_task(api.get("/gate"))
-        await settled(lambda: backend.requests)
+        await until(lambda: backend.requests)
         with pytest.raises(TotalTimeout, match="waiting for a connection"):
             await api.get("/x", timeout_ms=30)
         assert origin(api).waiting == 0

@@ -199,7 +199,7 @@ def test_bytes_after_the_tunnel_are_left_for_the_origin() -> None:
         async def serve(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
             await loop.sock_recv(sock, 4096)
             await loop.sock_sendall(sock, b"HTTP/1.1 200 OK\r\n\r\n")
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # in a read of its own
             await loop.sock_sendall(sock, b"later")
 
         ours = await tunnel(serve, P)

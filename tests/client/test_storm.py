@@ -9,15 +9,17 @@ import pytest
 
 from siphon_http.errors import ClientError, ReadError
 from tests.client.same_loop import running, the_pool
+from tests.stage import until
 
 
 async def empty(api: object) -> None:
     """Wait until nothing is under way, and check the books."""
     pool = the_pool(api)
-    for _ in range(400):
-        if not pool.tasks and all(not o.waiting and len(o.connections) == o.idle_count for o in pool.origins.values()):
-            break
-        await asyncio.sleep(0.005)
+    await until(
+        lambda: (
+            not pool.tasks and all(not o.waiting and len(o.connections) == o.idle_count for o in pool.origins.values())
+        )
+    )
     for origin in pool.origins.values():
         assert (origin.waiting, origin.connecting) == (0, 0)
         assert len(origin.connections) == origin.idle_count

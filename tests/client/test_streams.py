@@ -39,7 +39,7 @@ async def test_read_takes_all_that_is_left() -> None:
 async def test_a_slow_reader_holds_the_server_back() -> None:
     async with running() as (_, api):
         answer = await api.get("/pieces/20000", stream=True, timeout_ms=20_000)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # the server has sent what it may
         (connection,) = next(iter(the_pool(api).origins.values())).connections
         assert connection is not None
         import tracemalloc
@@ -124,7 +124,7 @@ async def test_an_early_answer_ends_an_upload() -> None:
         answer = await api.post("/early", body=endless())
         assert answer.status == 413
         before = given
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # more would be taken from it by now
         assert given <= before + 1
         assert (await api.get("/x")).status == 200
 
@@ -136,13 +136,16 @@ async def test_an_upload_waits_for_the_transport() -> None:
 
 
 async def test_a_cancelled_upload_leaves_no_task() -> None:
+    began = asyncio.Event()
+
     async def stuck() -> Any:
         yield b"x"
-        await asyncio.sleep(100)
+        began.set()
+        await asyncio.sleep(100)  # until it is cancelled
 
     async with running() as (_, api):
         task = asyncio.create_task(api.post("/echo", body=stuck()))
-        await asyncio.sleep(0.05)
+        await began.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

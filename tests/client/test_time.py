@@ -13,6 +13,7 @@ import pytest
 from siphon_http.config import ClientConfig
 from siphon_http.errors import ClientError, ConnectTimeout, ReadTimeout, TotalTimeout, WriteTimeout
 from tests.client.same_loop import clients_for, running, the_pool
+from tests.stage import until
 
 
 @contextmanager
@@ -89,7 +90,7 @@ async def test_a_server_that_takes_nothing_is_a_write_timeout() -> None:
 async def test_a_slow_iterator_is_nobodys_write_timeout() -> None:
     async def slow() -> object:
         for _ in range(3):
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.06)  # beyond write_timeout_ms
             yield b"x"
 
     async with running(write_timeout_ms=30, read_timeout_ms=500) as (_, api):
@@ -105,7 +106,7 @@ async def test_a_host_that_does_not_answer_is_a_connect_timeout() -> None:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
             fillers.append(filler)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the backlog is full
         config = ClientConfig(base_url=f"http://127.0.0.1:{full.getsockname()[1]}", connect_timeout_ms=80)
         made = clients_for(api=config)
         with within(0.06, 3), pytest.raises(ConnectTimeout, match=r"within 80 ms \(connect_timeout_ms\)"):
@@ -143,10 +144,7 @@ async def test_no_timer_is_left_when_the_pool_is_closed() -> None:
         await api.get("/")
         pool = the_pool(api)
         await api._clients.close()
-        for _ in range(200):
-            if not pool.open_connections:
-                break
-            await asyncio.sleep(0.005)
+        await until(lambda: not pool.open_connections)
         assert pool.deadlines.count <= 1
 
 

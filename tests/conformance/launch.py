@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,15 @@ def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
         sock.bind((host, 0))
         return int(sock.getsockname()[1])
+
+
+def wait_until(claim: Callable[[], object], within: float = 10) -> float:
+    """Wait until `claim()` is true; return how long it took."""
+    began = time.monotonic()
+    while not claim():
+        assert time.monotonic() - began < within
+        time.sleep(0.01)
+    return time.monotonic() - began
 
 
 def environment() -> dict[str, str]:

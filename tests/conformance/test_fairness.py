@@ -43,18 +43,18 @@ def test_an_endless_stream_to_clients_that_left_ends(alone: Server) -> None:
 
 
 def test_a_client_that_reads_an_endless_stream_starves_nobody(alone: Server) -> None:
-    stop = threading.Event()
+    stop, reading = threading.Event(), threading.Event()
 
     def read() -> None:
         with Wire(alone["plain"]) as wire, contextlib.suppress(OSError):
             wire.send(polite("/endless/read"))
             while not stop.is_set() and wire.sock.recv(262_144):
-                pass
+                reading.set()
 
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        time.sleep(0.1)
+        assert reading.wait(5)
         for _ in range(10):
             start = time.monotonic()
             assert request(alone["plain"], "/").body == b"ok"

@@ -73,7 +73,7 @@ def test_sync_handlers_run_at_the_same_time(handlers: Server) -> None:
 def test_a_blocking_handler_does_not_hold_up_others(main: Server) -> None:
     with Wire(main["plain"]) as wire:
         wire.send(polite("/block/400"))
-        time.sleep(0.03)
+        time.sleep(0.03)  # it is on its thread
         start = time.monotonic()
         assert request(main["plain"], "/").status == 200
         assert time.monotonic() - start < 0.2
@@ -200,10 +200,10 @@ def test_a_client_that_leaves_a_blocking_handler_harms_nothing(main: Server) -> 
     wires = [Wire(main["plain"]) for _ in range(8)]
     for wire in wires:
         wire.send(polite("/block/100"))
-    time.sleep(0.02)
+    time.sleep(0.02)  # they are on their threads
     for wire in wires:
         wire.abort()
-    time.sleep(0.15)
+    time.sleep(0.15)  # they have run to their end
     assert request(main["plain"], "/block/1").body == b"blocked"
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .launch import Server
-from .test_reload import wait_until
+from .launch import Server, wait_until
 from .wire import PING, NoAnswerError, Wire, polite, request
 
 SCRIPT = """
@@ -71,6 +70,7 @@ async def ticks():
 
 @http.route("/ticks")
 async def ticking(req):
+    note("begins")
     return http.Response(body=ticks())
 """
 
@@ -164,7 +164,7 @@ def test_a_request_in_flight_is_answered_before_the_end(make: Make, number: int,
     server = make().start()
     with Wire(server["plain"]) as wire:
         wire.send(polite(target))
-        time.sleep(0.1)
+        wait_for(server, "begins")
         server.signal(number)
         answer = wire.read()
         assert (answer.status, answer.body) == (200, body)
@@ -182,8 +182,7 @@ def test_no_connection_is_accepted_while_draining(make: Make) -> None:
         wire.send(polite("/sleep/600"))
         wait_for(server, "begins")
         server.signal(signal.SIGTERM)
-        time.sleep(0.15)
-        assert not accepts(server)
+        wait_until(lambda: not accepts(server))
         assert wire.read().body == b"slept"
     assert server.wait() == 0
 
@@ -233,7 +232,7 @@ def test_a_second_signal_ends_at_once(make: Make, second: int) -> None:
         wire.send(polite("/sleep/20000"))
         wait_for(server, "begins")
         server.signal(signal.SIGTERM)
-        time.sleep(0.2)
+        wait_until(lambda: not accepts(server))
         assert server.alive()
         start = time.monotonic()
         server.signal(second)
@@ -247,7 +246,7 @@ def test_a_second_signal_ends_at_once_behind_a_blocking_handler(make: Make) -> N
         wire.send(polite("/block/6000"))
         wait_for(server, "begins")
         server.signal(signal.SIGTERM)
-        time.sleep(0.2)
+        wait_until(lambda: not accepts(server))
         start = time.monotonic()
         server.signal(signal.SIGTERM)
         server.wait()
@@ -320,7 +319,8 @@ def test_http_yaml_without_servers_keeps_the_process_up(make: Make) -> None:
     (server.folder / "http.yaml").write_text("clients: {}\n")
     server.spawn()
     wait_for(server, "load")
-    time.sleep(0.5)
+    wait_until(lambda: "ready in" in server.log())
+    time.sleep(0.2)  # a process with nothing to do would end now
     assert server.alive(), server.log()
     server.stop()
 

@@ -93,10 +93,10 @@ def test_the_413_reaches_a_client_that_is_still_sending(main: Server) -> None:
     """RFC 9112, 9.6: a close with unread bytes must not destroy the answer by a reset."""
     with Wire(main["small"]) as wire:
         wire.send(declared("/echo", 400_000) + b"x" * 1000)
-        time.sleep(0.05)
+        time.sleep(0.05)  # the 413 is on its way before the rest is sent
         for _ in range(20):
             wire.send(b"x" * 10_000)
-            time.sleep(0.001)
+            time.sleep(0.001)  # each in a segment of its own
         assert wire.read().status == 413
 
 
@@ -217,7 +217,7 @@ def test_a_trickling_head_is_cut_by_header_timeout(main: Server) -> None:
     with Wire(main["quick"]) as wire:
         for n in range(len(head)):
             wire.send(head[n : n + 1])
-            time.sleep(0.02)
+            time.sleep(0.02)  # 4.8 s in all, and header_timeout_ms is 300
             if wire.answered() or time.monotonic() - start > 2:
                 break
         assert time.monotonic() - start < 2, "a head of 240 bytes was allowed to take 4.8 s"
@@ -248,7 +248,7 @@ def test_a_busy_connection_is_not_idle(main: Server) -> None:
         for _ in range(8):
             wire.send(PING)
             assert wire.read().status == 200
-            time.sleep(0.1)
+            time.sleep(0.1)  # below idle_timeout_ms, which eight of them pass
 
 
 STALLED = {
@@ -346,7 +346,7 @@ def test_a_client_that_does_not_read_is_cut_by_write_timeout(main: Server) -> No
     """500 ms without progress, then the transport is aborted."""
     with Wire(main["quick"]) as wire:
         wire.send(polite("/bulk/60000000"))
-        time.sleep(2.2)
+        time.sleep(2.2)  # nothing is read for longer than write_timeout_ms and a sweep of the deadlines
         wire.sock.settimeout(3)
         got = 0
         while wire.fill():
@@ -360,7 +360,7 @@ def test_an_endless_answer_nobody_reads_costs_little_and_ends(main: Server) -> N
     before = main.rss_kib()
     with Wire(main["quick"]) as wire:
         wire.send(polite("/endless/unread"))
-        time.sleep(0.3)
+        time.sleep(0.3)  # it fills all the buffers that there are
         assert main.rss_kib() - before < 16_000
         deadline = time.monotonic() + 3
         while json.loads(request(main["plain"], "/events/unread").body) != ["start", "closed"]:

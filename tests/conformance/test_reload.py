@@ -14,7 +14,7 @@ import pytest
 import trustme
 import yaml
 
-from .launch import Server, free_port
+from .launch import Server, free_port, wait_until
 from .steady import Steady
 from .test_leaks import descriptors
 from .wire import Wire, polite, request
@@ -43,6 +43,8 @@ async def version(req):
 
 @http.route("/wait")
 async def wait(req):
+    with open("waits", "a") as file:
+        file.write("x")
     await asyncio.sleep(1.0)
     return http.Response(body="VERSION")
 
@@ -91,15 +93,6 @@ def body(server: Server, target: str = "/version", name: str = "plain") -> str:
     return request(server[name], target).body.decode()
 
 
-def wait_until(claim: Callable[[], object], within: float = 10) -> float:
-    """Wait until `claim()` is true; return how long it took."""
-    began = time.monotonic()
-    while not claim():
-        assert time.monotonic() - began < within
-        time.sleep(0.01)
-    return time.monotonic() - began
-
-
 def listeners(server: Server, *entries: dict[str, object]) -> None:
     """Write http.yaml."""
     (server.folder / "http.yaml").write_text(yaml.safe_dump({"servers": list(entries)}))
@@ -138,7 +131,7 @@ def test_a_request_ends_on_the_code_that_it_began_with(make: Make) -> None:
     server = make().start()
     with Wire(server["plain"]) as wire:
         wire.send(polite("/wait"))
-        time.sleep(0.05)
+        wait_until((server.folder / "waits").exists)
         write(server, "new")
         wait_until(lambda: body(server).startswith("new"))
         assert wire.read().body == b"VERSION"
@@ -151,7 +144,7 @@ def test_a_broken_edit_is_said_once_and_the_old_code_serves(make: Make) -> None:
     server = make().start()
     (server.folder / "script.py").write_text("from siphon import http\n\ndef broken(:\n")
     wait_until(lambda: said(server, "SyntaxError"))
-    time.sleep(0.8)
+    time.sleep(0.8)  # the watch has looked again
     assert said(server, "SyntaxError") == 1 and said(server, "script.py:3:") == 1
     assert body(server).startswith("VERSION ")
     (server.folder / "helper.py").write_text("1 / 0")

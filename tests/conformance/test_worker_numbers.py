@@ -19,9 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.linux import needs_proc, proc
 
-from .launch import Server, free_port
+from .launch import Server, free_port, wait_until
 from .steady import Steady
-from .test_reload import listeners, said, wait_until
+from .test_reload import listeners, said
 from .test_workers import workers
 from .wire import request as ask
 

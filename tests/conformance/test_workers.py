@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,9 +14,9 @@ import yaml
 
 from tests.linux import needs_proc, proc
 
-from .launch import Server, free_port
+from .launch import Server, free_port, wait_until
 from .steady import Steady
-from .test_reload import SCRIPT, listeners, said, wait_until, write
+from .test_reload import SCRIPT, listeners, said, write
 from .wire import Wire, polite, request
 
 pytestmark = needs_proc
@@ -49,6 +48,12 @@ def make(tmp_path: Path) -> Iterator[Make]:
 def workers(server: Server) -> list[int]:
     """Return the pids of the workers."""
     return [int(pid) for pid in proc(server.pid, "task", server.pid, "children").read_text().split()]
+
+
+def waiting(server: Server) -> int:
+    """Return how many requests for /wait have begun."""
+    path = server.folder / "waits"
+    return len(path.read_text()) if path.exists() else 0
 
 
 def ready(server: Server) -> Server:
@@ -135,7 +140,7 @@ def test_a_killed_worker_costs_its_own_requests_only(make: Make) -> None:
         victim = owners[0]
         for wire in wires:
             wire.send(polite("/wait"))
-        time.sleep(0.1)
+        wait_until(lambda: waiting(server) == len(wires))
         os.kill(victim, signal.SIGKILL)
         for wire, owner in zip(wires, owners, strict=True):
             if owner != victim:
@@ -154,7 +159,7 @@ def test_a_stop_under_load_fails_no_request_that_was_accepted(make: Make) -> Non
     server = ready(make(server={"drain_secs": 3}))
     load = Steady(server["plain"], "/wait", kept=6, fresh=0)
     with load.running():
-        time.sleep(0.3)
+        wait_until(lambda: waiting(server) == 6)
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
     assert load.answers[b"VERSION"] == 6

@@ -123,7 +123,7 @@ def test_readiness_flips_before_the_drain_and_logs_have_the_id(tmp_path: Path) -
                 break
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("GET", "/slow", headers={"x-request-id": "me"})
-        time.sleep(0.2)
+        eventually(lambda: "siphon_http_requests_in_flight 1\n" in get(admin, "/metrics")[1])
         process.terminate()
         eventually(lambda: get(admin, "/admin/ready") == (503, '{"status": "draining"}\n'), 0.8)
         assert get(admin, "/admin/health")[0] == 200

@@ -61,7 +61,7 @@ class FakeTask:
                 note("startup cancelled")
         if "startup-blocks" in self._words:
             note("startup blocks")
-            time.sleep(60)
+            time.sleep(60)  # nothing but a kill ends it
         note("startup done")
 
     async def serve(self) -> None:
@@ -77,7 +77,7 @@ class FakeTask:
 
     def _hold(self) -> None:
         note("loop held")
-        time.sleep(60)
+        time.sleep(60)  # nothing but a kill ends it
 
     async def _stubborn(self) -> None:
         while True:

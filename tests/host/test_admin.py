@@ -8,6 +8,7 @@ from siphon_http.errors import BindError
 from siphon_http.host.admin import CONNECTIONS, HEAD_BYTES, Admin
 from siphon_http.host.config_admin import AdminAuth, AdminConfig, Endpoint, MetricsConfig, PrometheusConfig
 from siphon_http.host.ledger import COUNTER, Series
+from tests.stage import until
 
 NUMBERS = [Series("jobs_total", "", "Jobs.", COUNTER, (), (3.0,))]
 
@@ -131,10 +132,7 @@ async def test_numbers_that_cannot_be_read_are_a_500():
 async def test_too_many_connections_are_closed():
     async with Rig() as rig:
         pairs = [await asyncio.open_connection("127.0.0.1", rig.ports[0]) for _ in range(CONNECTIONS + 1)]
-        for _ in range(50):
-            if any(reader.at_eof() or reader.exception() for reader, _ in pairs):
-                break
-            await asyncio.sleep(0.01)
+        await until(lambda: any(reader.at_eof() or reader.exception() for reader, _ in pairs))
         assert sum(reader.at_eof() or reader.exception() is not None for reader, _ in pairs) == 1
         for _, writer in pairs:
             writer.close()

@@ -57,7 +57,7 @@ async def test_values_and_how_long_they_live(cache):
     assert await cache.fetch("c", "k") == "välue \udcff" and await cache.exists("c", "k")
     assert await cache.expire("c", "k", 0.02) is True and await cache.expire("c", "none", 5) is False
     assert await cache.store("c", "short", "v", ttl=0.02)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # beyond what `expire` and `ttl` gave
     assert await cache.fetch("c", "k") is None and not await cache.exists("c", "short")
     await cache.store("c", "k", "v")
     assert await cache.delete("c", "k") is True and await cache.delete("c", "k") is False

@@ -88,7 +88,7 @@ def test_a_broken_script_changes_nothing_and_is_said_once(project, served):
     lines = wait_for_line(served, "fake.nope()")
     assert "ERROR" in lines[0] and "script not reloaded, what was loaded before stays in use" in lines[0]
     assert "routes.py:2: AttributeError" in lines[1]
-    time.sleep(0.7)
+    time.sleep(0.7)  # the watch has looked again
     assert project.notes() == ["load begins"]
     project.write("routes.py", 'from siphon import fake\nfake.note("mended")\n')
     lines = wait_for_line(served, "reloaded in ")
@@ -182,7 +182,7 @@ def test_reload_off_ignores_changes_and_sighup(project):
     project.write("routes.py", "changed = 1\n")
     process.send_signal(signal.SIGHUP)
     wait_for_line(process, "SIGHUP is ignored: script.reload is off")
-    time.sleep(0.5)
+    time.sleep(0.5)  # the watch would have looked by now
     stopped(process)
     assert project.notes()[: len(STARTED)] == STARTED and "follow" not in project.notes()
 
@@ -192,7 +192,7 @@ def test_reload_sighup_ignores_changes_only(project):
     project.write("siphon.yaml", "script: {path: routes.py, reload: sighup}\nextensions: {fake: fake.yaml}\n")
     process, _ = project.serving()
     project.write("routes.py", "from siphon import fake\nfake.note('changed')\n")
-    time.sleep(0.6)
+    time.sleep(0.6)  # the watch would have looked by now
     assert "changed" not in project.notes()
     process.send_signal(signal.SIGHUP)
     wait_for_note(project, "changed", process)

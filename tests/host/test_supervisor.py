@@ -177,7 +177,7 @@ def test_a_broken_script_is_tried_by_one_worker_and_said_once(project, crew):
     wait_for_line(process, "script not reloaded, what was loaded before stays in use")
     lines = wait_for_line(process, "1 / 0")
     assert "routes.py:3: ZeroDivisionError" in lines[0]
-    time.sleep(0.6)
+    time.sleep(0.6)  # the other worker would have tried it by now
     assert project.notes().count("broken") == 1
     _, err = stopped(process)
     assert "ZeroDivisionError" not in err
@@ -265,7 +265,7 @@ def test_workers_leave_the_signals_of_a_terminal_to_the_supervisor(project, crew
     for pid in children(process):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(pid, number)
-    time.sleep(0.3)
+    time.sleep(0.3)  # one that obeyed would have said so by now
     assert len(children(process)) == 2 and "drain 1.0" not in project.notes()
     workers = children(process)
     process.send_signal(signal.SIGINT)

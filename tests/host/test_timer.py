@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from siphon_http.host.timer import TimerNamespace
+from tests.stage import until
 
 
 @pytest.fixture
@@ -17,12 +18,6 @@ async def timer():
     await made.stop()
 
 
-async def until(claim, seconds=5.0):
-    async with asyncio.timeout(seconds):
-        while not claim():
-            await asyncio.sleep(0.002)
-
-
 async def test_a_handler_is_called_once_with_its_key(timer):
     seen = []
 
@@ -32,7 +27,7 @@ async def test_a_handler_is_called_once_with_its_key(timer):
     handle = timer.set("call:1", 5, handler)
     assert (handle.key, timer.active_count) == ("call:1", 1)
     await until(lambda: seen)
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # a second call would have come by now
     assert seen == [("call:1", True)] and timer.active_count == 0
     assert handle.cancel() is False
 
@@ -52,7 +47,7 @@ async def test_cancelled_and_replaced_timers_do_not_happen(timer):
     assert first.cancel() is False
     assert timer.cancel("b") is True and timer.cancel("b") is False and timer.cancel("no") is False
     await until(lambda: seen)
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.03)  # the time of the others is over
     assert seen == ["second"]
 
 
@@ -68,7 +63,7 @@ async def test_timers_may_be_set_and_cancelled_from_other_threads(timer):
 async def test_what_is_set_while_the_script_loads_counts_from_the_start():
     timer, seen = TimerNamespace(), []
     timer.set("a", 1, lambda key: seen.append(key))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # beyond its time
     assert not seen
     timer.start(asyncio.get_running_loop())
     await until(lambda: seen)
@@ -118,19 +113,20 @@ async def test_a_load_that_failed_changes_nothing(timer):
 
 
 async def test_a_call_that_takes_longer_than_the_interval_is_never_doubled(timer):
-    running = most = 0
+    running = most = calls = 0
     timer.load_begins()
 
     @timer.every(0.01)
     async def slow():
-        nonlocal running, most
+        nonlocal running, most, calls
+        calls += 1
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.03)  # three times its interval
         running -= 1
 
     timer.load_ends()
-    await asyncio.sleep(0.12)
+    await until(lambda: calls == 4)
     assert most == 1
 
 

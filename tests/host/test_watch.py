@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from siphon_http.host.watch import LOOK_SECONDS, Watch
+from tests.stage import until
 
 
 class Seen:
@@ -50,7 +51,7 @@ def test_a_change_is_told_within_half_a_second(tmp_path, notified):
 
     async def scenario(seen):
         seen.look_at("a.py", "b.py")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # the system's own watch has begun, where it is asked for
         loop = asyncio.get_running_loop()
         began = loop.time()
         (tmp_path / "b.py").write_text("2")
@@ -69,7 +70,7 @@ def test_what_comes_within_a_moment_is_one_change(tmp_path):
         seen.look_at("a.py")
         for n in range(8):
             path.write_text(str(n) * n)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # below the moment that is waited for more
         await seen.next()
         await seen.nothing()
         assert seen.count == 1
@@ -159,8 +160,7 @@ def test_the_thread_of_watchfiles_begins_after_a_while_and_ends_with_the_watch(t
     async def scenario(seen):
         seen.look_at("a.py")
         assert "siphon-watch" not in {thread.name for thread in threading.enumerate()}
-        await asyncio.sleep(0.1)
-        assert "siphon-watch" in {thread.name for thread in threading.enumerate()}
+        await until(lambda: "siphon-watch" in {thread.name for thread in threading.enumerate()})
 
     play(tmp_path, scenario, notified=True)
     for thread in threading.enumerate():

@@ -24,7 +24,7 @@ def site(**settings: Any) -> Site:
 
     @made.route("/sleep", ["GET", "POST"])
     async def sleep(req: Any) -> Response:
-        await asyncio.sleep(30)
+        await asyncio.sleep(30)  # until it is cancelled
         return Response(200)
 
     @made.route("/large")

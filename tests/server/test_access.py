@@ -56,7 +56,7 @@ def site(form: AccessFormat, **settings: Any) -> Site:
 
     @made.route("/wait")
     async def wait(req: Any) -> Response:
-        await asyncio.sleep(30)
+        await asyncio.sleep(30)  # until its client leaves
         return Response(200)
 
     @made.route("/upload", ["POST"], stream=True)

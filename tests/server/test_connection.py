@@ -45,7 +45,7 @@ def test_trickled_bytes_buy_no_time(loop: str) -> None:
             if reading.done():
                 break
             line.writer.write(bytes([byte]))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # for all of them longer than header_timeout_ms
         assert (await reading).startswith(b"HTTP/1.1 408 ")
         assert time.monotonic() - began < 1
 
@@ -117,7 +117,7 @@ def test_a_connection_goes_on_after_content_that_was_passed_over() -> None:
         await line.send(b"POST /none HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\na")
         await line.answer()
         await line.send(b"bcd")
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.12)  # beyond header_timeout_ms
         assert (await line.ask("GET", "/")).status == 200
 
     made.play(scenario)
@@ -160,7 +160,7 @@ def test_a_route_has_its_own_time() -> None:
 
     @made.route("/quick", timeout_ms=30)
     async def quick(req: Any) -> Response:
-        await asyncio.sleep(5)
+        await asyncio.sleep(5)  # beyond its time-out
         return Response(200)
 
     async def scenario() -> None:
@@ -198,7 +198,7 @@ def test_a_slow_client_that_takes_something_now_and_then_is_not_reset() -> None:
         rig.connection.pause_writing()
         for _ in range(20):
             rig.transport.unsent -= 1
-            await asyncio.sleep(0.015)
+            await asyncio.sleep(0.015)  # below write_timeout, which twenty of them pass
         assert "abort" not in rig.calls
         await until(lambda: "abort" in rig.calls)
 
@@ -224,7 +224,7 @@ def test_a_connection_that_can_write_again_is_watched_no_more() -> None:
         rig.connection.pause_writing()
         rig.transport.unsent = 10
         rig.connection.resume_writing()
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.15)  # beyond write_timeout
         assert rig.calls == []
         rig.connection.data_received(GET)
         assert rig.transport.written[0].startswith(b"HTTP/1.1 200 ")

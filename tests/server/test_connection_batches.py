@@ -237,7 +237,7 @@ def test_requests_that_wait_behind_a_full_transport_have_the_idle_time() -> None
 
         batches.transport.write = write_and_fill  # type: ignore[method-assign]
         await outside(batches, get("/note") * 5)
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.25)  # beyond request_timeout
         assert "abort" not in batches.transport.calls and "close" not in batches.transport.calls
         batches.connections[0].resume_writing()
 

@@ -89,7 +89,7 @@ def test_a_half_closed_client_gets_its_answer() -> None:
 
     @made.route("/")
     async def later(req: Any) -> Response:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # the end of its client's side has come
         return Response(200, None, b"late")
 
     async def scenario() -> None:
@@ -110,7 +110,7 @@ def test_a_reset_cancels_the_handler(loop: str) -> None:
     @made.route("/")
     async def waits(req: Any) -> Response:
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(30)  # until it is cancelled
         except asyncio.CancelledError:
             cancelled.append(req.path)
             raise
@@ -259,7 +259,7 @@ def test_an_upload_that_stops_while_its_answer_streams_is_broken_off() -> None:
         await line.send(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n")
         for _ in range(6):  # longer than both time-outs together: what moves is left alone
             await line.send(b"0123456789")
-            await asyncio.sleep(0.04)
+            await asyncio.sleep(0.04)  # below each of the time-outs
         assert not ended
         rest = await line.rest()  # then silence
         assert rest.startswith(b"HTTP/1.1 200") and not rest.endswith(b"0\r\n\r\n")

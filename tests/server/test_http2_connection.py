@@ -45,7 +45,7 @@ def test_the_preface_may_come_in_pieces(at: int) -> None:
         id = found.client.ask("/", "POST", b"abc")
         data = found.client.take()
         await found.line.send(data[:at])
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # the first piece is read alone
         assert made.endpoint.requests == 0
         await found.line.send(data[at:])
         await found.until(lambda: found.client.streams[id].over)
@@ -80,7 +80,7 @@ def test_a_request_that_begins_like_the_preface_is_answered(cut: int) -> None:
         line = await made.line()
         data = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc"
         await line.send(data[:cut])
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # the first piece is read alone
         await line.send(data[cut:] + GET)
         assert (await line.answer()).body == b"abc"
         assert (await line.answer()).status == 200
@@ -180,7 +180,7 @@ def test_requests_keep_a_connection() -> None:
         found = await talk(made)
         for _ in range(12):
             assert (await found.get("/")).status == 200
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.03)  # below idle_timeout_ms, which twelve of them pass
         began = time.monotonic()
         await found.end()
         assert time.monotonic() - began < 0.5

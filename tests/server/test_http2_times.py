@@ -55,7 +55,7 @@ def test_a_field_block_in_endless_pieces_has_no_more_time_than_one_that_stops() 
             if reading.done():
                 break
             await found.line.send(frame(9, 0, 5))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # some of it comes all the time
         await reading
         assert time.monotonic() - began < 0.8
 
@@ -74,7 +74,7 @@ def test_a_busy_client_is_not_cut_for_frames_that_its_packets_happen_to_split() 
         data = found.client.take()
         for at in range(0, len(data), 50):  # never whole frames, but always some
             await found.line.send(data[at : at + 50])
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # it is slow, and goes on
         await found.until(lambda: len([one for one in found.client.streams.values() if one.over]) == 51)
         assert found.client.goaways == []
 
@@ -91,7 +91,7 @@ def test_content_may_come_as_slowly_as_its_request_may_last() -> None:
         found.client.h2.get_next_available_stream_id()
         for at in range(0, len(data), 10):
             await found.line.send(data[at : at + 10])
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # it is slow, and goes on
         found.client.ask("/")
         assert found.client.goaways == []
 
@@ -119,7 +119,7 @@ def test_an_upload_that_stops_behind_its_answer_is_reset() -> None:
         got = found.client.streams[id]
         for n in range(5):
             await found.until(lambda n=n: len(got.body) == 3 + n)  # type: ignore[misc]
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # below the time-out, which five of them pass
             found.client.h2.send_data(id, b"x")
         began = time.monotonic()
         await found.until(lambda: got.over)

@@ -242,7 +242,7 @@ def test_handlers_that_outlive_their_clients_are_waited_for() -> None:
             await until(lambda: gate.entered)
             line.reset()
             await until(lambda: not site.server.open_connections)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the drain would be over by now
             assert not draining.done()
             gate.open.set()
             assert await draining
@@ -270,7 +270,7 @@ def test_a_thread_that_was_given_up_on_is_waited_for() -> None:
     async def scenario() -> None:
         assert (await site.ask("GET", "/")).status == 504
         draining = asyncio.ensure_future(site.server.drain(5, site.dispatcher.when_idle))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the drain would be over by now
         assert not draining.done()
         release.set()
         assert await draining

@@ -328,7 +328,7 @@ def test_the_file_of_an_inherited_socket_stays_when_we_stop(loop: str, tmp_path:
             async with made.serving():
                 await one.serve(made.dispatcher, made.endpoint.state)
                 one.close()
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # what closing leaves to the loop's next turns is done
         assert path.exists()
 
     play(scenario, loop)

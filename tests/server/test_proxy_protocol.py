@@ -174,7 +174,7 @@ def test_a_header_may_come_byte_by_byte(name: str) -> None:
         header, client = GOOD[name]
         for at in range(len(header)):
             await line.send(header[at : at + 1])
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # each in a read of its own
         assert await told(line, b"") == f"{client} http 1.1"
 
     made.play(scenario)

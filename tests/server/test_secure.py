@@ -18,6 +18,7 @@ from siphon_http.dispatch import Dispatcher
 from siphon_http.registry import Registry
 from siphon_http.server.lifecycle import Server
 from siphon_http.server.secure import SecureTransport
+from tests.stage import until
 
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
 BIG = bytes(range(256)) * 8192  # 2 MiB
@@ -193,8 +194,7 @@ async def test_an_old_version_is_refused(files, authority):
     async with serving(files, min_version="1.3") as (server, port):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await connect(port, trusting(authority, version=ssl.TLSVersion.TLSv1_2))
-        await asyncio.sleep(0.05)
-        assert not server.listeners[0].endpoint.handshakes
+        await until(lambda: not server.listeners[0].endpoint.handshakes)
 
 
 async def test_plain_http_on_a_tls_port_is_closed_and_nobody_else_notices(files, authority):
@@ -275,15 +275,11 @@ async def test_a_reset_in_the_middle_leaves_nothing_behind(files, authority):
         for _ in range(5):
             _, writer = await connect(port, trusting(authority))
             writer.write(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n" * 4)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # answers are on their way
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
-        for _ in range(200):
-            if not server.open_connections:
-                break
-            await asyncio.sleep(0.01)
-        assert server.open_connections == 0
+        await until(lambda: not server.open_connections)
 
 
 async def test_drain_ends_handshakes_and_idle_connections(files, authority):

@@ -57,7 +57,7 @@ class Stand:
         for server in self.servers:
             server.close()
         self.dispatcher.close()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # connections end in the loop's next turns
 
     async def begin(self, *configs: ServerConfig) -> Server:
         server = Server(configs)

@@ -38,7 +38,7 @@ def site(**settings: Any) -> Site:
 
     @made.route("/slow")
     async def slow(req: Any) -> Response:
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.03)  # beyond what counts as slow
         return Response(200)
 
     return made

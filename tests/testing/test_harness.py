@@ -183,7 +183,7 @@ def test_the_limits_of_the_listener_come_from_the_configuration(tmp_path: Path) 
 def test_a_body_that_does_not_arrive_is_408_and_a_slow_handler_504(harness: HttpTestHarness) -> None:
     async def stalls() -> AsyncIterator[bytes]:
         yield b"1"
-        await asyncio.sleep(10)
+        await asyncio.sleep(10)  # beyond the time-outs of both routes
 
     assert harness.request("POST", "/small", body=stalls()).status == 408
     assert harness.request("POST", "/upload", body=stalls()).status == 408
@@ -441,7 +441,7 @@ def test_timers_end_with_the_script(harness: HttpTestHarness) -> None:
     harness.load_source(EVERYTHING)
     harness.log.clear()
     harness.request("GET", "/finishes")
-    time.sleep(0.03)
+    time.sleep(0.03)  # the timer's next time is over
     assert not logged(harness, "tick")
 
 

@@ -216,7 +216,7 @@ async def a_streamed_answer_holds_the_server_back(backend: View) -> None:
     taken = 0
     async for piece in answer.stream():
         taken += len(piece)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # a reader that is slower than the server
         if taken > 2_000_000:
             break
 

@@ -111,7 +111,7 @@ async def a_slow_reader_holds_up_no_other_call(backend: View) -> None:
 async def a_cancelled_call_leaves_the_others_alone(backend: View) -> None:
     others = [asyncio.ensure_future(plain.get("/delay/100")) for _ in range(5)]
     cancelled = [asyncio.ensure_future(plain.get("/delay/5000")) for _ in range(5)]
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.03)  # all of them are under way
     for call in cancelled:
         call.cancel()
     answers = await asyncio.gather(*others)

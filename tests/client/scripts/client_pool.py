@@ -85,9 +85,9 @@ async def waiters_are_served_in_turn(backend: View) -> None:
 @book.case
 async def a_cancelled_waiter_leaves_the_queue(backend: View) -> None:
     calls = [asyncio.ensure_future(few.get("/delay/100")) for _ in range(3)]
-    await asyncio.sleep(0.02)
+    await backend.until(lambda told: len(told["seen"]) == 3)
     waiters = [asyncio.ensure_future(few.get("/status/200")) for _ in range(10)]
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # all of them are in the queue
     for waiter in waiters[:9]:
         waiter.cancel()
     same((await waiters[9]).status, 200)
@@ -115,10 +115,11 @@ async def a_connection_that_dies_while_idle_is_replaced(backend: View, ms: int) 
 
 @book.case
 async def a_dead_idle_connection_is_closed_at_once(backend: View) -> None:
+    before = (await backend.told())["open"]
     client = http.Client(base_url=backend.url())
     await asyncio.gather(*(client.get("/close_later/20") for _ in range(5)))
-    await backend.until(lambda told: told["open"] >= 0)
-    await asyncio.sleep(0.05)
+    await backend.until(lambda told: told["open"] == before)
+    await asyncio.sleep(0.05)  # the ends have come
     same((await client.get("/status/200")).status, 200)
     await client.close()
 
@@ -171,7 +172,7 @@ async def a_cancelled_connect_leaves_the_pool_clean(backend: View) -> None:
     client = http.Client(max_connections=2)
     for _ in range(10):
         call = asyncio.ensure_future(client.get(backend.url("/", kind="full")))
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.002)  # begun, and nobody takes the connection
         call.cancel()
         with raises(asyncio.CancelledError, ""):
             await call
@@ -184,7 +185,7 @@ async def closing_an_inline_client_lets_its_calls_end(backend: View) -> None:
     before = (await backend.told())["open"]
     client = http.Client(base_url=backend.url())
     call = asyncio.ensure_future(client.get("/delay/100"))
-    await asyncio.sleep(0.03)
+    await backend.until(lambda told: told["seen"])
     await client.close()
     same((await call).status, 200)
     await backend.until(lambda told: told["open"] == before)

@@ -162,7 +162,7 @@ async def what_is_no_content_is_refused(backend: View, body: Any) -> None:
 async def content_can_be_streamed_up(backend: View) -> None:
     async def slowly() -> Any:
         for i in range(3):
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # each piece in a turn of its own
             yield b"%d," % i
 
     seen = await echoed(api.post("/echo", body=slowly()))

@@ -130,7 +130,7 @@ async def the_total_wins_over_a_longer_connect(backend: View) -> None:
 @book.case
 async def a_pool_that_is_full(backend: View) -> None:
     busy = asyncio.ensure_future(one.get("/delay/600"))
-    await asyncio.sleep(0.05)
+    await backend.until(lambda told: told["seen"])
     with within(0.15), raises(http.PoolTimeout, "max_connections") as caught:
         await one.get("/echo")
     same(caught.error.phase, "pool")
@@ -141,7 +141,7 @@ async def a_pool_that_is_full(backend: View) -> None:
 @book.case
 async def a_waiter_gets_the_connection_in_time(backend: View) -> None:
     busy = asyncio.ensure_future(one.get("/delay/80"))
-    await asyncio.sleep(0.02)
+    await backend.until(lambda told: told["seen"])
     answers = await asyncio.gather(*(one.get("/status/200") for _ in range(5)))
     same([answer.status for answer in answers], [200] * 5)
     same((await busy).status, 200)

@@ -176,7 +176,7 @@ async def task_timeout(req):
         await asyncio.sleep(0)
     try:
         async with asyncio.timeout(0.02):
-            await asyncio.sleep(5)
+            await asyncio.sleep(5)  # cut by the time-out
     except TimeoutError:
         return http.Response(body=b"timed out")
     return http.Response(body=b"not")
@@ -222,7 +222,7 @@ async def task_group_fails(req):
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(broken())
-            group.create_task(asyncio.sleep(5))
+            group.create_task(asyncio.sleep(5))  # cancelled by its sibling's end
     except* ValueError as errors:
         return_text = str(len(errors.exceptions))
     return http.Response(body=return_text)
@@ -248,7 +248,7 @@ async def task_self_cancel(req):
     task = asyncio.current_task()
     task.cancel()
     try:
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # is cancelled as soon as it waits
     except asyncio.CancelledError:
         task.uncancel()
         await asyncio.sleep(0)
@@ -259,7 +259,7 @@ async def task_self_cancel(req):
 @http.route("/task/self-cancel-dies")
 async def task_self_cancel_dies(req):
     asyncio.current_task().cancel()
-    await asyncio.sleep(1)
+    await asyncio.sleep(1)  # is cancelled as soon as it waits
     return http.Response(body=b"not cancelled")
 
 

@@ -239,7 +239,7 @@ async def long(req):
 async def stubborn(req):
     """Answers although it was cancelled: too late."""
     try:
-        await asyncio.sleep(5)
+        await asyncio.sleep(5)  # beyond its time-out
     except asyncio.CancelledError:
         pass
     return http.Response(body=b"late")

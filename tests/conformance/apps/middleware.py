@@ -124,7 +124,7 @@ async def what_ran(req):
 
 @http.route("/wait")
 async def wait(req):
-    await asyncio.sleep(5)
+    await asyncio.sleep(5)  # beyond its time-out, or until its client leaves
     return http.Response(body=b"late")
 
 
