@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-__all__ = ["FLOODS", "Flood", "frame", "head"]
+from tests.http2_frames import frame
+
+__all__ = ["FLOODS", "Flood", "head"]
 
 PROTOCOL_ERROR, FRAME_SIZE_ERROR, CALM = 1, 6, 11
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
 END, HEAD, PADDED, PRIO = 1, 4, 8, 32
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """Return a frame, whatever it is."""
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
 
 
 def head(path: str, method: bytes = b"\x82") -> bytes:

@@ -6,10 +6,9 @@ since a crash would be the end of all tests.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.process_stage import survives
 
 POKE = """
 import gc, importlib, sys, warnings
@@ -79,12 +78,4 @@ print("alive", made)
     ],
 )
 def test_no_way_to_make_or_call_it_crashes(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", POKE, name],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("alive ")
+    assert survives(POKE, name).startswith("alive ")

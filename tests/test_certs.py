@@ -8,8 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,21 +26,9 @@ from cryptography.x509.oid import NameOID
 
 from siphon_http import certs
 from siphon_http.errors import Problem, TlsMaterialError
+from tests.settings_stage import without_root
 
 DAY = 86_400.0
-
-
-@contextmanager
-def without_root() -> Iterator[None]:
-    """Run as `nobody` if this is root, who may read everything."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65_534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 class Material:

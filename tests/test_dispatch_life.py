@@ -28,9 +28,8 @@ async def async_ok(req: Any) -> Response:
 # ---- contexts and tasks
 
 
-@pytest.mark.parametrize("kind", ["async", "suspends", "direct", "thread"])
-def test_context_variables_of_middleware_reach_the_handler_and_no_other_request(kind: str) -> None:
-    site = Site()
+def leaking(kind: str) -> Any:
+    """Return a handler that answers with what `variable` is, and sets it."""
 
     def look(req: Any) -> Response:
         text = variable.get()
@@ -42,13 +41,20 @@ def test_context_variables_of_middleware_reach_the_handler_and_no_other_request(
             await asyncio.sleep(0)
         return look(req)
 
+    return look_async if kind in ("async", "suspends") else look
+
+
+@pytest.mark.parametrize("kind", ["async", "suspends", "direct", "thread"])
+def test_context_variables_of_middleware_reach_the_handler_and_no_other_request(kind: str) -> None:
+    site = Site()
+
     @site.middleware
     def guard(req: Any) -> None:
         if req.path == "/marked":
             variable.set("guard")
 
     for path in ("/marked", "/plain"):
-        site.route(path, **OPTIONS[kind])(look_async if kind in ("async", "suspends") else look)
+        site.route(path, **OPTIONS[kind])(leaking(kind))
 
     async def scenario() -> None:
         line = await site.line()
@@ -63,17 +69,7 @@ def test_context_variables_of_middleware_reach_the_handler_and_no_other_request(
 def test_without_middleware_a_context_is_a_requests_own(kind: str) -> None:
     site = Site()
 
-    def look(req: Any) -> Response:
-        text = variable.get()
-        variable.set("leak")
-        return Response(200, None, text)
-
-    async def look_async(req: Any) -> Response:
-        if kind == "suspends":
-            await asyncio.sleep(0)
-        return look(req)
-
-    site.route("/", **OPTIONS[kind])(look_async if kind in ("async", "suspends") else look)
+    site.route("/", **OPTIONS[kind])(leaking(kind))
 
     async def scenario() -> None:
         line = await site.line()

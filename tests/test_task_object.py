@@ -7,7 +7,6 @@ import contextvars
 import gc
 import inspect
 import io
-import subprocess
 import sys
 import weakref
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from siphon_http.task import AVAILABLE_MODES, HandlerTask, Runner, ScriptExit
+from tests.process_stage import survives
 from tests.task_stage import Stage, Starter, at_once, begin, current, outcome, turns, with_oracle
 
 
@@ -358,15 +358,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("mode", AVAILABLE_MODES)
 def test_no_attribute_of_a_task_crashes_the_process_in_the_first_step(mode: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", HUNT, mode],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("alive ")
+    assert survives(HUNT, mode).splitlines()[-1].startswith("alive ")
 
 
 def test_a_spare_task_that_a_debugger_finds_answers_or_refuses() -> None:

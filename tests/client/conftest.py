@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.client.backend import Backend
 from tests.client.black_box import Program, program
@@ -24,6 +26,15 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             origin = program("origin", tmp_path_factory.mktemp("origin"), {}, backend, *listeners)
             backend.ports["h2c"], backend.ports["h2"] = stack.enter_context(origin).ports
         yield stack.enter_context(program(script, tmp_path_factory.mktemp(script), clients(backend), backend))
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Path]:
+    """An authority for certificates, and the file of its own one."""
+    ca = trustme.CA()
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    ca.cert_pem.write_to_path(path)
+    return ca, path
 
 
 def clients(backend: Backend) -> dict[str, Any]:

@@ -291,14 +291,6 @@ async def test_a_server_that_has_died_silently_is_found_out_and_a_get_goes_elsew
         assert len(backend.peers) == 2
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Path]:
-    ca = trustme.CA()
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    ca.cert_pem.write_to_path(path)
-    return ca, path
-
-
 @pytest.mark.parametrize("protocols", [["h2", "http/1.1"], ["h2"]])
 async def test_alpn_chooses_http_2(authority: tuple[trustme.CA, Path], protocols: list[str]) -> None:
     ca, path = authority

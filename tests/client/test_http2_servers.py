@@ -33,14 +33,6 @@ RULES = "keepalive_requests 100; http2_max_concurrent_streams 20; location = / {
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Path]:
-    ca = trustme.CA()
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    ca.cert_pem.write_to_path(path)
-    return ca, path
-
-
-@pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory, authority: tuple[trustme.CA, Path]) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("ours")
     issued = authority[0].issue_cert("127.0.0.1")

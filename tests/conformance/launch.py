@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.linux import proc
+from tests.process_stage import free_port
 
 from .wire import PING, Address, Wire
 
@@ -33,22 +33,6 @@ CRASHES = (
     "SystemError",
 )
 """Words that no request may bring into the log."""
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody has at this moment."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
-
-
-def wait_until(claim: Callable[[], object], within: float = 10) -> float:
-    """Wait until `claim()` is true; return how long it took."""
-    began = time.monotonic()
-    while not claim():
-        assert time.monotonic() - began < within
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 def environment() -> dict[str, str]:

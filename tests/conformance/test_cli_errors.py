@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from .launch import ROOT, command, environment, free_port
+from tests.process_stage import free_port
+
+from .launch import ROOT, command, environment
 
 SCRIPT = """
 from siphon import http

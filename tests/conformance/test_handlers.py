@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from tests.process_stage import wait_until
+
 from .launch import APPS, Server
 from .wire import PING, Wire, check_error_body, exchange, polite, request
 
@@ -131,13 +133,11 @@ def test_a_task_that_a_handler_kept_is_done_and_not_reused(handlers: Server, sus
 
 def wait_for(main: Server, key: str, wanted: list[str], within: float = 2.0) -> None:
     """Wait until a handler has noted `wanted`."""
-    deadline = time.monotonic() + within
-    while True:
-        found = json.loads(request(main["plain"], f"/events/{key}").body)
-        if found == wanted:
-            return
-        assert time.monotonic() < deadline, f"{found}, wanted {wanted}"
-        time.sleep(0.02)
+
+    def noted() -> object:
+        return json.loads(request(main["plain"], f"/events/{key}").body)
+
+    wait_until(lambda: noted() == wanted, within, lambda: f"{noted()}, wanted {wanted}")
 
 
 def test_a_reset_cancels_the_handler(main: Server) -> None:

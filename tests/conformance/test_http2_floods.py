@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.http2_client import PREFACE
-from tests.http2_floods import FLOODS, frame
+from tests.http2_floods import FLOODS
+from tests.http2_frames import frame
 from tests.linux import proc
 
 from .http2_wire import Http2Wire, http2
@@ -55,12 +56,13 @@ class Attacker(threading.Thread):
         super().__init__()
         self.address = server[listener]
         self.data = PREFACE + frame(4, 0, 0) + b"".join(FLOODS[name].each(n) for n in range(FRAMES))
-        self.attacks = ATTACKS if FLOODS[name].code is not None else 1
+        self.is_ended = FLOODS[name].code is not None
+        self.attacks = ATTACKS if self.is_ended else 1
         self.codes: list[int | None] = []
 
     def run(self) -> None:
         for _ in range(self.attacks):
-            with Wire(self.address, timeout=0.3) as wire:
+            with Wire(self.address, timeout=5 if self.is_ended else 0.3) as wire:
                 with contextlib.suppress(OSError):
                     for at in range(0, len(self.data), CHUNK):
                         wire.sock.sendall(self.data[at : at + CHUNK])

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.http2_client import PREFACE
+from tests.http2_floods import head
+from tests.http2_frames import frame
 
 from .http2_wire import http2
 from .launch import Server
@@ -109,13 +111,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         made.kill()
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
-
-
 def ask(stream: int, path: str, method: bytes = b"\x82", flags: int = 5) -> bytes:
     """Return a request's HEADERS frame; nothing is added to the dynamic table."""
-    return frame(1, flags, stream, method + b"\x86\x01\x01t\x04" + bytes((len(path),)) + path.encode())
+    return frame(1, flags, stream, head(path, method))
 
 
 def update(stream: int, more: int) -> bytes:

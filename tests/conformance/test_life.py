@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from .launch import Server, wait_until
+from tests.process_stage import wait_until
+
+from .launch import Server
 from .wire import PING, NoAnswerError, Wire, polite, request
 
 SCRIPT = """
@@ -125,10 +127,7 @@ def events(server: Server) -> list[str]:
 
 def wait_for(server: Server, event: str, within: float = 5.0) -> None:
     """Wait until the script has noted `event`."""
-    deadline = time.monotonic() + within
-    while event not in events(server):
-        assert time.monotonic() < deadline, f"{event} did not come: {events(server)}"
-        time.sleep(0.005)
+    wait_until(lambda: event in events(server), within, lambda: f"{event} did not come: {events(server)}")
 
 
 def accepts(server: Server) -> bool:

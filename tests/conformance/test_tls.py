@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from .launch import Server, serving, wait_until
+from tests.process_stage import wait_until
+
+from .launch import Server, serving
 from .wire import PING, Wire, exchange, polite, refused, request
 
 AUTHORITY = trustme.CA()

@@ -18,8 +18,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.linux import needs_proc, proc
+from tests.process_stage import free_port, wait_until
 
-from .launch import Server, free_port, wait_until
+from .launch import Server
 from .steady import Steady
 from .test_reload import listeners, said
 from .test_workers import workers

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from tests.linux import needs_proc, proc
+from tests.process_stage import free_port, wait_until
 
-from .launch import Server, free_port, wait_until
+from .launch import Server
 from .steady import Steady
 from .test_reload import SCRIPT, listeners, said, write
 from .wire import Wire, polite, request

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from siphon_http.host.config import ServerConfig
+from tests.process_stage import free_port
 
 from ..examples.serving import ROOT, command, environment
 from .dockerfile import Run, Stage, parse
@@ -35,14 +35,6 @@ def compose() -> dict[str, object]:
     (service,) = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"].values()
     assert isinstance(service, dict)
     return service
-
-
-def free_ports(count: int) -> list[int]:
-    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in socks]
-    for sock in socks:
-        sock.close()
-    return ports
 
 
 def is_healthy(words: Sequence[str], folder: Path, environ: Mapping[str, str]) -> bool:
@@ -84,7 +76,7 @@ def test_the_folder_of_the_image_has_no_mistake() -> None:
 
 
 def test_the_health_check_asks_where_the_admin_listener_is(stages: list[Stage]) -> None:
-    port, admin = free_ports(2)
+    port, admin = free_port(), free_port()
     # A proxy of the environment is none for the machine itself.
     environ = environment({"PORT": str(port), "ADMIN_PORT": str(admin), "http_proxy": "http://127.0.0.1:1"})
     asks = [sys.executable, *stages[-1].command("HEALTHCHECK")[1:]]
@@ -125,7 +117,7 @@ def test_the_steps_of_the_image_make_a_server(stages: list[Stage], tmp_path: Pat
     assert len(run.left_out) == 2, "compiler and user: all that only a machine of one's own can have"
     assert not (run.root / "src").exists()
     last, folder = stages[-1], run.root / "etc" / "siphon"
-    port, admin = free_ports(2)
+    port, admin = free_port(), free_port()
     environ = {**run.environ, "PORT": str(port), "ADMIN_PORT": str(admin)}
     binaries = run.root / "opt" / "siphon-http" / "bin"
     entry, asks = last.command("ENTRYPOINT"), last.command("HEALTHCHECK")

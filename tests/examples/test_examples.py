@@ -10,11 +10,13 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.process_stage import wait_until
 
 from .serving import ROOT, Answer, Served, command, serving
 
@@ -318,17 +320,9 @@ def test_a_chunked_upload_of_many_mebibytes_takes_little_memory(uploads: Served)
 def test_a_client_that_leaves_half_way_leaves_nothing_behind(uploads: Served, folder: Path) -> None:
     with socket.create_connection(("127.0.0.1", uploads.port), timeout=10) as sock:
         sock.sendall(b"PUT /files/half.bin HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 100_000)
-        within(lambda: any(p.name.startswith(".part-") for p in folder.iterdir()))
-    within(lambda: not any(p.name.startswith(".part-") for p in folder.iterdir()))
+        wait_until(lambda: any(p.name.startswith(".part-") for p in folder.iterdir()))
+    wait_until(lambda: not any(p.name.startswith(".part-") for p in folder.iterdir()))
     assert not (folder / "half.bin").exists()
-
-
-def within(holds: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until `holds()`; what another process does has no event here."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("name", ["..%2F..%2Fetc%2Fpasswd", "%2e%2e", ".part-x", "a%2Fb", "a%00b", "x" * 101])

@@ -8,25 +8,19 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.linux import IS_LINUX
+from tests.process_stage import free_port, wait_until
 
 from .serving import ROOT, Served, command, environment, serving
 
 EXAMPLES = ROOT / "examples"
 
 pytestmark = pytest.mark.wire
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -37,13 +31,6 @@ def get(port: int, path: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
     finally:
         connection.close()
-
-
-def eventually(claim: Callable[[], bool], within: float = 10) -> None:
-    deadline = time.monotonic() + within
-    while not claim():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +67,8 @@ def test_a_request_is_seen_in_metrics_access_log_and_admin(observed: tuple[Serve
             "siphon_http_loop_lag_seconds ",
         ):
             assert f"\n{line}" in text
-    eventually(lambda: "queue_depth 2" in get(metrics, "/metrics")[1])  # the same key: one timer took another's place
-    eventually(lambda: log.exists() and log.read_text().count("\n") >= 4)
+    wait_until(lambda: "queue_depth 2" in get(metrics, "/metrics")[1])  # the same key: one timer took another's place
+    wait_until(lambda: log.exists() and log.read_text().count("\n") >= 4)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(one["request_id"], one["route"], one["status"]) for one in lines[:3]] == [
         (f"call-{i}", "/calls/{caller}", 201 if i == 0 else 200) for i in range(3)
@@ -123,9 +110,9 @@ def test_readiness_flips_before_the_drain_and_logs_have_the_id(tmp_path: Path) -
                 break
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("GET", "/slow", headers={"x-request-id": "me"})
-        eventually(lambda: "siphon_http_requests_in_flight 1\n" in get(admin, "/metrics")[1])
+        wait_until(lambda: "siphon_http_requests_in_flight 1\n" in get(admin, "/metrics")[1])
         process.terminate()
-        eventually(lambda: get(admin, "/admin/ready") == (503, '{"status": "draining"}\n'), 0.8)
+        wait_until(lambda: get(admin, "/admin/ready") == (503, '{"status": "draining"}\n'), 0.8)
         assert get(admin, "/admin/health")[0] == 200
         assert connection.getresponse().status == 200
         assert process.wait(10) == 0

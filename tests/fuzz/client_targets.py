@@ -16,11 +16,11 @@ from siphon_http.client.decode import PIECE_BYTES, decoder
 from siphon_http.client.redirect import next_request
 from siphon_http.errors import LocalProtocolError, ReadError
 from tests.fuzz.edge_targets import has_words
+from tests.http2_frames import frame
 from tests.oracle import http1_answer as answer_oracle
 from tests.oracle import url as url_oracle
 from tests.protocol.http1_client_stage import Got, Stage
 from tests.protocol.http2_client_pair import Wire
-from tests.protocol.http2_pair import frame
 from tests.protocol.test_http2_client_differential import Play
 
 __all__ = ["contents", "header_encoder", "http1_client", "http2_client", "http2_client_pieces", "redirects", "urls"]

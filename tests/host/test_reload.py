@@ -9,6 +9,7 @@ import pytest
 from siphon_http.errors import ScriptError
 from siphon_http.host.script import SCRIPT_MODULE, Script
 from tests.host.test_worker import STARTED, ended, wait_for_note
+from tests.process_stage import wait_until
 
 LOAD = ["load begins", "script", "load ends"]
 FOLLOW = ["task", "follow", "startup", "startup done", "serve"]
@@ -24,13 +25,6 @@ def wait_for_line(process, text, within=20):
         lines.append(process.stderr.readline())
         assert lines[-1], f"ended without {text!r}: {lines}"
     return lines
-
-
-def wait_for_text(path, text):
-    deadline = time.monotonic() + 10
-    while not path.exists() or text not in path.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -202,14 +196,15 @@ def test_reload_sighup_ignores_changes_only(project):
 def test_the_log_follows_and_what_cannot_follow_is_named(project, served):
     siphon = "script: {path: routes.py}\nextensions: {fake: fake.yaml}\nlog: {level: info, file: new.log}\nworkers: 3\n"
     project.write("siphon.yaml", siphon)
+    new = project.folder / "new.log"
     served.send_signal(signal.SIGHUP)
     lines = wait_for_line(served, "configuration reloaded")
     assert any("siphon.yaml: workers has changed, which takes effect at a restart only" in line for line in lines)
-    wait_for_text(project.folder / "new.log", "configuration reloaded")
-    (project.folder / "new.log").rename(project.folder / "old.log")
+    wait_until(lambda: new.exists() and "configuration reloaded" in new.read_text())
+    new.rename(project.folder / "old.log")
     served.send_signal(signal.SIGHUP)
     wait_for_line(served, "configuration reloaded")
-    wait_for_text(project.folder / "new.log", "configuration reloaded")
+    wait_until(lambda: new.exists() and "configuration reloaded" in new.read_text())
     stopped(served)
 
 

@@ -37,13 +37,6 @@ def crew(project):
     return start
 
 
-def wait_for_notes(project, text, count, process):
-    deadline = time.monotonic() + 20
-    while project.notes().count(text) < count:
-        assert process.poll() is None and time.monotonic() < deadline, project.notes()
-        time.sleep(0.01)
-
-
 def stopped(process, code=0):
     process.send_signal(signal.SIGTERM)
     ended_with, out, err = ended(process)
@@ -133,9 +126,9 @@ def test_workers_that_die_young_come_back_later_each_time(project, crew):
     process, _ = crew()
     # It dies of a reload, and each successor of its start.
     project.write("routes.py", "import os\nfrom siphon import fake\nfake.note('dies')\nos._exit(7)\n")
-    wait_for_notes(project, "dies", 3, process)
+    wait_for_note(project, "dies", process, 3)
     project.write("routes.py", "from siphon import fake\nfake.note('mended')\n")
-    wait_for_notes(project, "mended", 1, process)
+    wait_for_note(project, "mended", process)
     stopped(process)
 
 
@@ -146,7 +139,7 @@ def test_a_changed_script_is_reloaded_in_each_worker_and_said_once(project, crew
     lines = wait_for_line(process, "script reloaded in 2 workers in ")
     assert "3 routes" in lines[-1]
     assert project.notes().count("new") == 2 and children(process) == before
-    wait_for_notes(project, "shutdown", 2, process)
+    wait_for_note(project, "shutdown", process, 2)
     stopped(process)
 
 
@@ -154,9 +147,9 @@ def test_a_worker_that_was_starting_when_the_script_changed_has_the_new_one_too(
     project.write("routes.py", "import time\nfrom siphon import fake\nfake.note('old')\ntime.sleep(0.7)\n")
     process, _ = crew()
     os.kill(children(process)[0], signal.SIGKILL)
-    wait_for_notes(project, "old", 3, process)  # the successor has read it
+    wait_for_note(project, "old", process, 3)  # the successor has read it
     project.write("routes.py", "from siphon import fake\nfake.note('new')\n")
-    wait_for_notes(project, "new", 2, process)
+    wait_for_note(project, "new", process, 2)
     stopped(process)
 
 
@@ -167,7 +160,7 @@ def test_a_start_goes_on_when_a_later_worker_fails_and_the_mended_script_gets_it
     process, lines = crew()
     assert lines[-1].endswith(" - 1 of 2 workers serve")
     project.write("routes.py", "from siphon import fake\nfake.note('mended')\n")
-    wait_for_notes(project, "mended", 2, process)
+    wait_for_note(project, "mended", process, 2)
     stopped(process)
 
 
@@ -198,8 +191,8 @@ def test_sighup_replaces_the_workers_of_a_changed_configuration(project, crew):
     project.write("fake.yaml", "reloads\nmore\n")
     process.send_signal(signal.SIGHUP)
     wait_for_line(process, "configuration reloaded, 2 workers replaced in ")
-    wait_for_notes(project, "drain 30.0", 2, process)
-    wait_for_notes(project, "shutdown", 3, process)  # one of them the supervisor's, which has let go
+    wait_for_note(project, "drain 30.0", process, 2)
+    wait_for_note(project, "shutdown", process, 3)  # one of them the supervisor's, which has let go
     deadline = time.monotonic() + 10
     while set(before) & set(children(process)):
         assert time.monotonic() < deadline
@@ -279,7 +272,7 @@ def test_a_second_signal_ends_everything_at_once(project, crew):
     process, _ = crew("reloads drain-waits")
     workers = children(process)
     process.send_signal(signal.SIGTERM)
-    wait_for_notes(project, "drain 30.0", 2, process)
+    wait_for_note(project, "drain 30.0", process, 2)
     process.send_signal(signal.SIGINT)
     code, _, err = ended(process)
     assert code == 130 and "ended at once by SIGINT" in err
@@ -303,7 +296,7 @@ def test_workers_drain_and_end_when_their_supervisor_is_killed(project, crew):
 
 def test_a_worker_whose_loop_is_held_is_killed_after_the_drain(project, crew):
     process, _ = crew("reloads holds-the-loop", "server: {drain_secs: 0.2}\n")
-    wait_for_notes(project, "loop held", 2, process)
+    wait_for_note(project, "loop held", process, 2)
     _, err = stopped(process, code=1)
     assert err.count("does not end, it is killed") == 2
 

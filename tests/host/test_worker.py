@@ -4,6 +4,7 @@ import pytest
 
 from siphon_http.errors import ConfigError, Problem
 from siphon_http.host.worker import error_text, start_lines
+from tests.process_stage import wait_until
 
 STARTED = ["namespace", "load begins", "script", "load ends", "task", "bind", "startup", "startup done", "serve"]
 
@@ -13,13 +14,16 @@ def ended(process, timeout=20):
     return process.returncode, out, err
 
 
-def wait_for_note(project, text, process):
-    import time
+def wait_for_note(project, text, process, count=1):
+    """Wait until the extension of a process that runs has noted `text` so often."""
 
-    deadline = time.monotonic() + 20
-    while text not in project.notes():
-        assert process.poll() is None and time.monotonic() < deadline, project.notes()
-        time.sleep(0.01)
+    def noted():
+        if project.notes().count(text) >= count:
+            return True
+        assert process.poll() is None, project.notes()
+        return False
+
+    wait_until(noted, 20, project.notes)
 
 
 def test_a_start_goes_through_its_steps_in_order_and_a_stop_too(project):

@@ -14,7 +14,7 @@ from hpack import Encoder
 from siphon_http.protocol.answer import PyAnswer, PyLink
 from siphon_http.protocol.http2_client import Http2ClientConnection
 from siphon_http.testing import ClientDriver
-from tests.protocol.http2_pair import frame, frames
+from tests.http2_frames import frame, frames
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CLOSED, PROTOCOL, LIMIT, CANCELLED, REFUSED = 1, 2, 3, 4, 5

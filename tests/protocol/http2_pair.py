@@ -19,6 +19,7 @@ from siphon_http.protocol.http2_server import Http2ServerConnection
 from siphon_http.protocol.http2_stream import Http2State
 from siphon_http.protocol.sink import PySink
 from siphon_http.testing import BufferDriver, ExchangeDriver, prepare_request
+from tests.http2_frames import frame, frames
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PEER = Peer("192.0.2.1:4711")
@@ -42,21 +43,6 @@ def always(*args: Any, **fields: Any) -> Answer:
 def fields(path: str = "/", method: str = "GET", *more: tuple[str, str]) -> list[tuple[str, str]]:
     """Return the fields of a request."""
     return [(":method", method), (":path", path), (":scheme", "http"), (":authority", "test"), *more]
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """Return a frame, whatever it is."""
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
-
-
-def frames(data: bytes) -> list[tuple[int, int, int, bytes]]:
-    """Return whole frames as (type, flags, stream, payload)."""
-    out, at = [], 0
-    while at < len(data):
-        end = at + 9 + int.from_bytes(data[at : at + 3], "big")
-        out.append((data[at + 3], data[at + 4], int.from_bytes(data[at + 5 : at + 9], "big"), data[at + 9 : end]))
-        at = end
-    return out
 
 
 SETTINGS = frame(4, 0, 0)

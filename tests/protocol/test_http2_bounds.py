@@ -12,7 +12,8 @@ from siphon_http.protocol.http2_flood import flood_limit
 from siphon_http.protocol.http2_head import read_request
 from siphon_http.testing import ExchangeDriver
 from tests.http2_floods import FLOODS, head
-from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, echo, fields, frame, frames, keep
+from tests.http2_frames import frame, frames
+from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, echo, fields, keep
 
 PROTOCOL_ERROR, REFUSED_STREAM, CALM = 1, 7, 11
 METHOD, PATH, SCHEME, AUTHORITY = fields()

@@ -9,8 +9,8 @@ import pytest
 from hpack import Decoder, InvalidTableIndex
 
 from siphon_http.errors import LocalProtocolError
+from tests.http2_frames import frame, frames
 from tests.protocol.http2_client_pair import CLOSED, LIMIT, PREFACE, PROTOCOL, Caller, Client, Pair, Wire
-from tests.protocol.http2_pair import frame, frames
 
 FIELDS = b"Accept: text/plain\r\nX-Tenant: a b\r\n"
 

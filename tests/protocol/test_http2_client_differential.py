@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siphon_http.errors import LocalProtocolError
+from tests.http2_frames import frame, frames
 from tests.protocol.http2_client_pair import PREFACE, Caller, Client
-from tests.protocol.http2_pair import frame, frames
 
 WINDOW = 70000  # of each stream, what the client takes
 Op = tuple[Any, ...]

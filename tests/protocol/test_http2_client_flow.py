@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from siphon_http.errors import LocalProtocolError
+from tests.http2_frames import frame
 from tests.protocol.http2_client_pair import PROTOCOL, Caller, Client, Pair, Wire
-from tests.protocol.http2_pair import frame
 
 
 def number(value: int) -> bytes:

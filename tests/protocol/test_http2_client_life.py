@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
+from tests.http2_frames import frame
 from tests.protocol.http2_client_pair import CLOSED, PROTOCOL, REFUSED, Caller, Pair, Wire
-from tests.protocol.http2_pair import frame
 
 
 def number(value: int) -> bytes:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from siphon_http._core.message import Request, Response
 from siphon_http.errors import RemoteProtocolError
 from siphon_http.testing import ExchangeDriver, prepare_request, request_facts
-from tests.protocol.http2_pair import PEER, PREFACE, Owner, fields, frame, frames
+from tests.http2_frames import frame, frames
+from tests.protocol.http2_pair import PEER, PREFACE, Owner, fields
 
 Op = tuple[Any, ...]
 WINDOW = 1000  # of each stream, what the server takes

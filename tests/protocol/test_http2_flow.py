@@ -7,7 +7,8 @@ import pytest
 from siphon_http._core.message import Request, Response
 from siphon_http.errors import RemoteProtocolError
 from siphon_http.testing import ExchangeDriver
-from tests.protocol.http2_pair import Pair, always, fields, frame, keep
+from tests.http2_frames import frame
+from tests.protocol.http2_pair import Pair, always, fields, keep
 
 WINDOW = 4  # SETTINGS_INITIAL_WINDOW_SIZE
 MIB = 1 << 20

@@ -10,7 +10,8 @@ from siphon_http.protocol.http2_server import Http2ServerConnection
 from siphon_http.protocol.sink import PySink
 from siphon_http.testing import BufferDriver, ExchangeDriver
 from siphon_http.testing.fakes import RecordingSink
-from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, fields, frame, frames, keep
+from tests.http2_frames import frame, frames
+from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, fields, keep
 
 GET = b"\x82\x86\x84\x41\x01x"
 

@@ -8,7 +8,8 @@ from siphon_http._core.message import Request, Response
 from siphon_http.errors import RemoteProtocolError
 from siphon_http.protocol.http2_stream import Http2State
 from siphon_http.testing import ExchangeDriver
-from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, echo, fields, frame, frames, keep
+from tests.http2_frames import frame, frames
+from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, echo, fields, keep
 
 LAST = 0x7FFFFFFF
 

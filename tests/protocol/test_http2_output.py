@@ -10,7 +10,8 @@ from h2.connection import H2Connection
 from siphon_http._core.message import Request, Response
 from siphon_http._core.traffic import RouteCounts, Traffic
 from siphon_http.testing import BufferDriver
-from tests.protocol.http2_pair import Answer, Owner, Pair, always, fields, frames, keep
+from tests.http2_frames import frames
+from tests.protocol.http2_pair import Answer, Owner, Pair, always, fields, keep
 
 MIB = 1_048_576
 WINDOW = 4  # SETTINGS_INITIAL_WINDOW_SIZE

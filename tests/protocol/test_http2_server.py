@@ -11,7 +11,8 @@ import pytest
 from siphon_http._core.message import Request, Response
 from siphon_http.protocol.http2_stream import Http2State
 from siphon_http.testing import ExchangeDriver, request_facts
-from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, echo, fields, frame, frames, keep
+from tests.http2_frames import frame, frames
+from tests.protocol.http2_pair import PREFACE, SETTINGS, Owner, Pair, always, echo, fields, keep
 
 # ---- what is received
 

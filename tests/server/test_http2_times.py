@@ -12,7 +12,8 @@ import pytest
 
 from siphon_http._core.message import Response
 from tests.http2_client import PREFACE
-from tests.http2_floods import frame, head
+from tests.http2_floods import head
+from tests.http2_frames import frame
 from tests.server.http2_talk import talk
 from tests.server.rig import site
 from tests.stage import on_each_loop, said, until

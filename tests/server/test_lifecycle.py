@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from siphon_http.config import ServerConfig
 from siphon_http.errors import BindError
 from siphon_http.server import lifecycle
 from siphon_http.server.lifecycle import Server
-from tests.stage import Site, on_each_loop, play, tcp, until
+from tests.stage import Line, Site, on_each_loop, play, tcp, until
 
 
 class Gate:
@@ -38,6 +40,15 @@ class Gate:
             raise
         self.ended.append("done")
         return Response(200, None, b"late")
+
+    @contextlib.asynccontextmanager
+    async def asked(self) -> AsyncIterator[tuple[Site, Line]]:
+        """Serve, with one request that waits, and its connection."""
+        async with self.site.serving() as site:
+            line = await site.line()
+            await line.send(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n")
+            await until(lambda: self.entered)
+            yield site, line
 
 
 def test_a_bind_error_leaves_nothing_bound() -> None:
@@ -218,10 +229,7 @@ def test_a_streamed_answer_that_began_before_the_drain_ends_its_connection() -> 
 def test_the_deadline_ends_a_drain_and_leaves_what_still_runs(loop: str) -> None:
     async def scenario() -> None:
         gate = Gate()
-        async with gate.site.serving() as site:
-            line = await site.line()
-            await line.send(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n")
-            await until(lambda: gate.entered)
+        async with gate.asked() as (site, _):
             assert not await site.server.drain(0.05, site.dispatcher.when_idle)
             assert site.server.open_connections == 1 and not gate.ended
 
@@ -283,10 +291,7 @@ def test_a_thread_that_was_given_up_on_is_waited_for() -> None:
 def test_close_resets_what_is_left_and_cancels_its_handler(loop: str) -> None:
     async def scenario() -> None:
         gate = Gate()
-        async with gate.site.serving() as site:
-            line = await site.line()
-            await line.send(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n")
-            await until(lambda: gate.entered)
+        async with gate.asked() as (site, line):
             site.server.close()
             assert await line.rest() == b""
             await until(lambda: gate.ended == ["cancelled"])

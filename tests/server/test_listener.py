@@ -20,6 +20,7 @@ from siphon_http.config import Address, ServerConfig
 from siphon_http.errors import BindError
 from siphon_http.server.listener import Listener, holder_of
 from tests.linux import needs_proc, proc
+from tests.process_stage import free_port
 from tests.stage import Site, on_each_loop, play, tcp, unix
 
 
@@ -225,11 +226,6 @@ def test_a_port_that_was_taken_between_bind_and_serve_is_a_bind_error(loop: str)
         late.close()
 
     play(scenario, loop)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 # ---- unix

@@ -21,13 +21,8 @@ from siphon_http.errors import BindError, TlsMaterialError
 from siphon_http.registry import Registry
 from siphon_http.server.lifecycle import Server
 from siphon_http.server.listener import turn_away
+from tests.process_stage import free_port
 from tests.stage import Line, on_each_loop, play, tcp, unix
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def config(port: int, **settings: Any) -> ServerConfig:

@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from siphon_http.errors import ConfigError, ScriptError, TlsMaterialError
 from siphon_http.testing import HttpTestHarness
 from tests.linux import proc
+from tests.process_stage import wait_until
 
 from .scripts import EVERYTHING, HOOKS, MIDDLEWARE, NAMESPACES
 
@@ -25,12 +26,6 @@ def harness() -> Iterator[HttpTestHarness]:
     with HttpTestHarness() as one:
         one.load_source(EVERYTHING)
         yield one
-
-
-def until(claim: Callable[[], bool]) -> None:
-    """Wait until another thread has made `claim` true; the suite's own time-out is the limit."""
-    while not claim():
-        time.sleep(0.001)
 
 
 def logged(harness: HttpTestHarness, text: str) -> bool:
@@ -278,23 +273,23 @@ def test_an_answer_that_is_broken_off_is_a_reset(harness: HttpTestHarness) -> No
 
 def test_a_client_that_leaves_has_its_handler_cancelled(harness: HttpTestHarness) -> None:
     with harness.open("GET", "/waits") as exchange:
-        until(lambda: logged(harness, "waiting"))
+        wait_until(lambda: logged(harness, "waiting"))
         exchange.disconnect()
-        until(lambda: logged(harness, "left"))
+        wait_until(lambda: logged(harness, "left"))
         with pytest.raises(ConnectionResetError):
             exchange.response()
 
 
 def test_leaving_the_block_early_is_a_client_that_leaves(harness: HttpTestHarness) -> None:
     with harness.open("GET", "/waits"):
-        until(lambda: logged(harness, "waiting"))
-    until(lambda: logged(harness, "left"))
+        wait_until(lambda: logged(harness, "waiting"))
+    wait_until(lambda: logged(harness, "left"))
 
 
 def test_a_route_that_finishes_does_so_without_its_client(harness: HttpTestHarness) -> None:
     with harness.open("GET", "/finishes"):
         pass
-    until(lambda: logged(harness, "finished"))
+    wait_until(lambda: logged(harness, "finished"))
 
 
 # ---- the life of a script
@@ -341,7 +336,7 @@ def test_shutdown_lets_a_handler_end(harness: HttpTestHarness) -> None:
 
 def test_the_script_goes_on_between_requests(harness: HttpTestHarness) -> None:
     assert harness.request("GET", "/background").status == 202
-    until(lambda: logged(harness, "in the background"))
+    wait_until(lambda: logged(harness, "in the background"))
 
 
 def test_a_script_that_cannot_be_loaded_says_so() -> None:
@@ -420,7 +415,7 @@ def test_harnesses_leave_no_descriptors_and_no_threads() -> None:
             harness.close()
         del harness
     gc.collect()
-    until(lambda: count() == before)
+    wait_until(lambda: count() == before)
 
 
 def test_cache_timer_and_metrics_are_the_host_s() -> None:
@@ -429,7 +424,7 @@ def test_cache_timer_and_metrics_are_the_host_s() -> None:
         harness.load_source(NAMESPACES)
         assert harness.request("GET", "/names/42").text == "alice True None"
         assert harness.request("GET", "/names/43").text == "None True None"
-        until(lambda: logged(harness, "tick") and logged(harness, "once key"))
+        wait_until(lambda: logged(harness, "tick") and logged(harness, "once key"))
         harness.reset()
         assert not harness.cache.has_cache("names")
 
@@ -437,7 +432,7 @@ def test_cache_timer_and_metrics_are_the_host_s() -> None:
 def test_timers_end_with_the_script(harness: HttpTestHarness) -> None:
     harness.load_source(NAMESPACES)
     harness.request("GET", "/names/1")
-    until(lambda: logged(harness, "tick"))
+    wait_until(lambda: logged(harness, "tick"))
     harness.load_source(EVERYTHING)
     harness.log.clear()
     harness.request("GET", "/finishes")

@@ -17,7 +17,7 @@ import asyncio
 import json
 import os
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,27 @@ def same(got: object, expected: object) -> None:
     """Fail with both values if they differ."""
     if got != expected:
         raise AssertionError(f"got {got!r}, expected {expected!r}")
+
+
+async def echoed(call: Any) -> dict[str, Any]:
+    """Return what the backend saw of a call."""
+    answer = await call
+    same(answer.status, 200)
+    found: dict[str, Any] = json.loads(answer.body)
+    found["headers"] = dict(found["fields"])
+    return found
+
+
+async def done_or_cancelled(call: Coroutine[Any, Any, None], after: float | None, tally: dict[str, int]) -> None:
+    """Run `call` to its end; cancel it `after` so many seconds, if not None. Ends by cancellation are counted."""
+    task = asyncio.ensure_future(call)
+    if after is not None:
+        await asyncio.sleep(after)
+        task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        tally["cancelled"] += 1
 
 
 class Raises:

@@ -8,7 +8,7 @@ from typing import Any
 
 from siphon import http, log
 
-from tests.client.scripts.casebook import Casebook, View, raises, same
+from tests.client.scripts.casebook import Casebook, View, echoed, raises, same
 
 api = http.Client("api")  # at module level: the pool does not exist yet
 
@@ -26,15 +26,6 @@ async def deregister() -> None:
     answer = await api.delete("/echo/registration")
     if answer.status != 200:
         log.error("Traceback: the client did not work on shutdown")
-
-
-async def echoed(call: Any) -> dict[str, Any]:
-    """Return what the backend saw of a call."""
-    answer = await call
-    same(answer.status, 200)
-    found: dict[str, Any] = json.loads(answer.body)
-    found["headers"] = dict(found["fields"])
-    return found
 
 
 # ---- clients

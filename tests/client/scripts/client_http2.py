@@ -9,7 +9,7 @@ from typing import Any
 
 from siphon import http
 
-from tests.client.scripts.casebook import Casebook, View, raises, same
+from tests.client.scripts.casebook import Casebook, View, done_or_cancelled, raises, same
 
 plain = http.Client("h2c")
 secure = http.Client("h2")
@@ -180,14 +180,8 @@ async def cancellations_at_random_leave_a_connection_that_works(backend: View, n
 
     async def worker() -> None:
         for _ in range(100):
-            task = asyncio.ensure_future(call())
-            if rng.random() < 0.5:
-                await asyncio.sleep(rng.choice([0, 0.0005, 0.002]))
-                task.cancel()
-            try:
-                await task
-            except asyncio.CancelledError:
-                tally["cancelled"] += 1
+            after = rng.choice([0, 0.0005, 0.002]) if rng.random() < 0.5 else None
+            await done_or_cancelled(call(), after, tally)
 
     async with asyncio.timeout(60):
         await asyncio.gather(*(worker() for _ in range(20)))

@@ -8,21 +8,12 @@ from typing import Any
 
 from siphon import http
 
-from tests.client.scripts.casebook import Casebook, View, raises, same
+from tests.client.scripts.casebook import Casebook, View, echoed, raises, same
 
 api = http.Client("api")
 based = http.Client("based")
 
 book = Casebook(http)
-
-
-async def echoed(call: Any) -> dict[str, Any]:
-    """Return what the backend saw of a call."""
-    answer = await call
-    same(answer.status, 200)
-    found: dict[str, Any] = json.loads(answer.body)
-    found["headers"] = dict(found["fields"])
-    return found
 
 
 # ---- URLs

@@ -7,7 +7,7 @@ import random
 
 from siphon import http
 
-from tests.client.scripts.casebook import Casebook, View, same
+from tests.client.scripts.casebook import Casebook, View, done_or_cancelled, same
 
 storm = http.Client("storm")
 
@@ -97,14 +97,8 @@ async def cancellations_at_random_leave_a_pool_that_works(backend: View) -> None
 
     async def worker() -> None:
         for i in range(150):
-            task = asyncio.ensure_future(call(i))
-            if rng.random() < 0.6:
-                await asyncio.sleep(rng.choice([0, 0, 0.0005, 0.001, 0.003]))
-                task.cancel()
-            try:
-                await task
-            except asyncio.CancelledError:
-                tally["cancelled"] += 1
+            after = rng.choice([0, 0, 0.0005, 0.001, 0.003]) if rng.random() < 0.6 else None
+            await done_or_cancelled(call(i), after, tally)
 
     async with asyncio.timeout(60):
         await asyncio.gather(*(worker() for _ in range(40)))
