@@ -113,8 +113,8 @@ def leaves_nothing(site: Site, some: Callable[[int], Awaitable[None]], loop: str
     """Do `some(10)`, then `some(REQUESTS)` with the collector off, and compare what is alive."""
 
     async def settled() -> None:
-        await until(lambda: not site.dispatcher.running and not site.dispatcher.pool.waiting)
-        await until(lambda: not site.server.open_connections)
+        await until(lambda: not site.dispatcher.running and not site.dispatcher.pool.waiting, within=20)
+        await until(lambda: not site.server.open_connections, within=20)
         await asyncio.sleep(0.01)  # what goes in the loop's next turns is gone
 
     async def scenario() -> None:
