@@ -7,6 +7,7 @@ import pytest
 from siphon_http.host.cli import main
 from siphon_http.host.doctor import doctor
 from siphon_http.host.prepare import Options
+from tests.linux import needs_proc
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def test_mistakes_of_both_files_are_failures_with_their_places(examine):
     assert "siphon.yaml:3:1" in text and "http.yaml:1:" in text and "did you mean" in text
 
 
+@needs_proc
 def test_an_address_in_use_fails_with_what_to_do(examine):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))

@@ -74,6 +74,7 @@ def test_nobody_is_accepted_before_serve() -> None:
     one.close()
 
 
+@needs_proc
 def test_a_port_that_this_process_has_is_not_blamed_on_another(taken: int) -> None:
     text = refusal(listener(tcp(port=taken)))
     assert text.startswith(f"cannot bind 127.0.0.1:{taken}: Address already in use: this process itself has it (")
@@ -211,6 +212,7 @@ def test_reuse_port_lets_two_listen() -> None:
     second.close()
 
 
+@needs_proc
 @on_each_loop
 def test_a_port_that_was_taken_between_bind_and_serve_is_a_bind_error(loop: str) -> None:
     async def scenario() -> None:
