@@ -25,7 +25,7 @@ from siphon_http import config as http
 from siphon_http.config_access import FIELDS
 from siphon_http.host import config as host
 from siphon_http.host import config_admin as admin
-from siphon_http.settings import REQUIRED, Key, Node, _options, fields_of
+from siphon_http.settings import REQUIRED, Key, Node, fields_of, options_of
 
 HERE = Path(__file__).parent
 SCHEMAS: dict[str, type] = {
@@ -94,7 +94,7 @@ def names(blocks: Mapping[str, frozenset[str]]) -> str:
 
 
 def _value(key: Key) -> str:
-    kinds = [kind for kind in _options(key.kind) if kind is not types.NoneType]
+    kinds = [kind for kind in options_of(key.kind) if kind is not types.NoneType]
     text = " or ".join(_kind(kind, key) for kind in kinds)
     if key.low is not None and key.high is not None:
         text += f", {key.low} to {key.high}"

@@ -21,7 +21,7 @@ from siphon_http import config as http
 from siphon_http import config_access as http_access
 from siphon_http.host import config as host
 from siphon_http.host import config_admin as admin
-from siphon_http.settings import REQUIRED, Key, Node, _options, fields_of
+from siphon_http.settings import REQUIRED, Key, Node, fields_of, options_of
 
 PLACE = Path(http.__file__).parent / "schema"
 SCHEMAS: dict[str, tuple[type, str]] = {
@@ -77,7 +77,7 @@ def block(kind: type) -> dict[str, Any]:
 
 def described(key: Key) -> dict[str, Any]:
     """Return the schema of one key, with its effect, and its default where JSON can hold it."""
-    kinds = _options(key.kind)
+    kinds = options_of(key.kind)
     choices = [choice for kind in kinds for choice in value(kind, key)]
     found: dict[str, Any] = choices[0] if len(choices) == 1 else {"anyOf": choices}
     found = {"description": key.doc[0].upper() + key.doc[1:] + ".", **found}

@@ -43,6 +43,7 @@ __all__ = [
     "fields_of",
     "load",
     "optional",
+    "options_of",
     "read",
     "required",
     "sorted_problems",
@@ -198,7 +199,7 @@ def _got(node: Node) -> str:
     return node.got()
 
 
-def _options(kind: Any) -> tuple[Any, ...]:
+def options_of(kind: Any) -> tuple[Any, ...]:
     """Return the members of a union, or the type alone."""
     if typing.get_origin(kind) in {typing.Union, types.UnionType}:
         return typing.get_args(kind)
@@ -269,7 +270,7 @@ class _Reader:
         return _BAD
 
     def _refuse_type(self, node: Node, kind: Any, about: Key, hint: str = "") -> Any:
-        expected = _either([_expected(option, about.unit) for option in _options(kind) if option is not types.NoneType])
+        expected = _either([_expected(option, about.unit) for option in options_of(kind) if option is not types.NoneType])
         if isinstance(node, ScalarNode) and node.value is None and about.default is not REQUIRED:
             hint = hint or f"leave the key out for its default, {_yaml_of(about.default)}"
         return self._refuse(node, f"expected {expected}, got {_got(node)}", hint)
@@ -330,7 +331,7 @@ class _Reader:
     def _below(self, schema: type, name: str) -> str:
         """Return the key of `schema` one level below which `name` would be known, or ""."""
         for about in self._known(schema):
-            for option in _options(about.kind):
+            for option in options_of(about.kind):
                 for part in (option, *typing.get_args(option)):
                     if dataclasses.is_dataclass(part) and any(
                         k.name == name for k in self._known(typing.cast(type, part))
@@ -340,7 +341,7 @@ class _Reader:
 
     def value(self, node: Node, kind: Any, about: Key) -> Any:
         """Return `node` as a `kind`, or _BAD."""
-        options = _options(kind)
+        options = options_of(kind)
         if isinstance(node, ScalarNode) and node.value is None and types.NoneType in options:
             # `tls:` above lines that were commented out must not mean "no TLS"; null, ~ and ${VAR:-} are meant.
             if node.text or node.variables or not (about.is_file or any(map(dataclasses.is_dataclass, options))):
