@@ -270,7 +270,9 @@ class _Reader:
         return _BAD
 
     def _refuse_type(self, node: Node, kind: Any, about: Key, hint: str = "") -> Any:
-        expected = _either([_expected(option, about.unit) for option in options_of(kind) if option is not types.NoneType])
+        expected = _either(
+            [_expected(option, about.unit) for option in options_of(kind) if option is not types.NoneType]
+        )
         if isinstance(node, ScalarNode) and node.value is None and about.default is not REQUIRED:
             hint = hint or f"leave the key out for its default, {_yaml_of(about.default)}"
         return self._refuse(node, f"expected {expected}, got {_got(node)}", hint)
