@@ -24,7 +24,7 @@ FIELDS = {
     "method": "method",
     "protocol": "`HTTP/1.1`, `HTTP/2.0`",
     "referer": "header field Referer",
-    "request_id": "id of the request: the client's X-Request-ID, or a new one",
+    "request_id": "id of the request: the client's X-Request-ID, or the new one that somebody asked for",
     "route": "pattern of the route",
     "scheme": "`http` or `https`",
     "status": "status of the answer; 499: the client left before it",
