@@ -83,7 +83,7 @@ $(VENV)/pyvenv.cfg:
 
 # On a terminal the first line of what follows takes the place of the notice.
 .stamp-build: $(VENV)/pyvenv.cfg $(SOURCES)
-	@[ ! -t 2 ] || printf 'building, about a minute ...\r' >&2
+	@if [ -t 2 ]; then printf 'building, some minutes ...\r'; else echo 'building, some minutes'; fi >&2
 	@$(PY) -m pip install -q --disable-pip-version-check -e . --config-settings editable_mode=compat >.build.log 2>&1 || { cat .build.log >&2; \
 	  if grep -q 'Python\.h' .build.log; then echo "the headers of Python are missing (Debian: apt-get install python3-dev)" >&2; fi; exit 1; }
 	@touch $@

@@ -48,6 +48,7 @@ __all__ = [
     "required",
     "sorted_problems",
     "text_of",
+    "where_else",
 ]
 
 T = TypeVar("T")
@@ -460,14 +461,14 @@ class _Reader:
         try:
             mode = os.stat(path).st_mode
         except FileNotFoundError:
-            hint = "" if node.is_secret else _where_else(node, path)
+            hint = "" if node.is_secret else where_else(node, path)
             return self._refuse(node, f"file {shown} does not exist", hint)
         except OSError as exc:
             return self._refuse(node, f"file {shown} cannot be reached: {exc.strerror}")
         return self._refuse(node, f"{shown} is a folder, not a file") if stat.S_ISDIR(mode) else path
 
 
-def _where_else(node: ScalarNode, path: Path) -> str:
+def where_else(node: ScalarNode, path: Path) -> str:
     """Return what may help who names a file that is not there."""
     if os.path.isfile(node.text):  # below the working directory, where the original host looks
         here = os.path.relpath(node.text, node.document.directory)

@@ -15,7 +15,7 @@ from siphon_http import settings
 from siphon_http.errors import Problem
 from siphon_http.host.config_admin import AdminConfig, CacheConfig, MetricsConfig
 from siphon_http.records import dataclass
-from siphon_http.settings import Findings, MappingNode, Node, ScalarNode, SequenceNode, optional, required
+from siphon_http.settings import Findings, MappingNode, Node, ScalarNode, SequenceNode, optional, required, where_else
 
 __all__ = ["HostConfig", "LogConfig", "Parsed", "ScriptConfig", "ServerConfig", "parse"]
 
@@ -203,7 +203,9 @@ def _extensions(
         elif isinstance(node, ScalarNode) and isinstance(node.value, str) and node.text.strip():
             extensions[name] = path = node.relative(node.text)
             if path not in contents and not path.exists():
-                absent[name] = node.problem(f"file {node.text} does not exist", f"looked for {path}")
+                absent[name] = node.problem(
+                    f"file {node.text} does not exist", where_else(node, path) or f"looked for {path}"
+                )
         else:
             problems.append(
                 node.problem(f"expected a path or a mapping, got {node.got()}", f"write `{name}: {name}.yaml`")

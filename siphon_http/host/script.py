@@ -45,12 +45,13 @@ class Script:
         verbose: bool = False,
         earlier: Script | None = None,
     ) -> None:
-        self.path = path
-        self.dirs = tuple(dict.fromkeys(os.path.abspath(d) for d in (path.parent, *include_paths)))
+        # Python names the script's frames by its path: it has to begin as its folder does.
+        self.path = _plain(path.parent) / path.name
+        self.dirs = tuple(dict.fromkeys(str(_plain(d)) for d in (path.parent, *include_paths)))
         self.keep = frozenset(keep) | {"__main__", "siphon", "_siphon_registry", SCRIPT_MODULE}
         self._all_dirs = tuple(dict.fromkeys((*self.dirs, *(earlier.dirs if earlier is not None else ()))))
         self._replaced: tuple[list[str], dict[str, ModuleType]] | None = None
-        self.files: tuple[str, ...] = (str(path),)
+        self.files: tuple[str, ...] = (str(self.path),)
         self.began = 0
         self._verbose = verbose
 
@@ -150,6 +151,11 @@ def _forget_listings() -> None:
             del sys.path_importer_cache[folder]
         elif (forget := getattr(inside, "invalidate_caches", None)) is not None:
             forget()
+
+
+def _plain(folder: Path) -> Path:
+    """Return the absolute path of a folder without ".."; only with the links resolved is that the same folder."""
+    return folder.resolve() if ".." in folder.parts else folder.absolute()
 
 
 def is_user_file(file: str, dirs: Sequence[str]) -> bool:

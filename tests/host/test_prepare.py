@@ -99,6 +99,18 @@ def test_a_file_that_is_not_there_is_a_mistake_where_it_is_named(here):
     assert problem.hint == f"looked for {here.folder / 'second.yaml'}"
 
 
+def test_a_file_of_the_working_directory_is_named_as_it_must_be_written(here, monkeypatch):
+    here.install("second", "fake_extension:Fake")
+    here.write("siphon.yaml", WITH_TWO)
+    (here.folder / "elsewhere").mkdir()
+    (here.folder / "elsewhere" / "second.yaml").touch()
+    monkeypatch.chdir(here.folder / "elsewhere")
+    with pytest.raises(ConfigError) as caught:
+        prepare(Options(file=here.folder / "siphon.yaml"), [])
+    [problem] = [p for p in caught.value.problems if "second.yaml" in p.reason]
+    assert problem.hint == "paths begin at the folder of the file that names them: write elsewhere/second.yaml"
+
+
 def test_the_file_of_an_extension_that_is_not_installed_need_not_be_there(here):
     here.write("siphon.yaml", WITH_TWO)
     assert "extension `second` is configured but cannot be used" in ready()[1][0]

@@ -129,6 +129,22 @@ def test_an_error_shows_the_users_frames_only(folder):
     ]
 
 
+def test_a_script_beside_the_folder_of_its_configuration_has_its_lines(folder):
+    scripts = folder / "there" / "scripts"
+    for path in (scripts, folder / "there" / "conf", folder / "scripts"):
+        path.mkdir(parents=True)
+    (folder / "conf").symlink_to(folder / "there" / "conf")  # what is above it is there/, and not here
+    (scripts / "routes.py").write_text("1 / 0\n")
+    script = Script(folder / "conf" / ".." / "scripts" / "routes.py")
+    with pytest.raises(ScriptError) as caught:
+        script.load()
+    assert str(caught.value).splitlines()[:2] == [
+        "there/scripts/routes.py:1: ZeroDivisionError: division by zero",
+        "    1 / 0",
+    ]
+    assert (script.dirs, script.files) == ((str(scripts),), (str(scripts / "routes.py"),))
+
+
 def test_an_import_error_shows_the_import_and_what_to_do(folder):
     text = failure(folder, "import nowhere_to_be_found\n")
     assert text.splitlines() == [
