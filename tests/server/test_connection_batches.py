@@ -148,7 +148,8 @@ def test_what_logs_a_failure_within_a_read_sees_no_task(path: str, caplog: pytes
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            tasks.append(asyncio.current_task())
+            if record.levelno == logging.ERROR:  # on a busy machine the loop may be said to have been held, too
+                tasks.append(asyncio.current_task())
 
     async def scenario(batches: Batches) -> None:
         handler = Handler()
