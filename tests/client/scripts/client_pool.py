@@ -118,7 +118,7 @@ async def a_dead_idle_connection_is_closed_at_once(backend: View) -> None:
     before = (await backend.told())["open"]
     client = http.Client(base_url=backend.url())
     await asyncio.gather(*(client.get("/close_later/20") for _ in range(5)))
-    await backend.until(lambda told: told["open"] == before)
+    await backend.until(lambda told: told["open"] <= before)
     await asyncio.sleep(0.05)  # the ends have come
     same((await client.get("/status/200")).status, 200)
     await client.close()
@@ -131,7 +131,7 @@ async def an_idle_expiry_of_the_client_closes_the_connection(backend: View) -> N
     await client.get("/echo")
     same((await backend.told())["open"], before + 1)
     await client.close()
-    await backend.until(lambda told: told["open"] == before)
+    await backend.until(lambda told: told["open"] <= before)
 
 
 @book.case
@@ -188,4 +188,4 @@ async def closing_an_inline_client_lets_its_calls_end(backend: View) -> None:
     await backend.until(lambda told: told["seen"])
     await client.close()
     same((await call).status, 200)
-    await backend.until(lambda told: told["open"] == before)
+    await backend.until(lambda told: told["open"] <= before)

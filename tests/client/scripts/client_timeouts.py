@@ -188,5 +188,5 @@ async def an_idle_connection_is_closed_in_time(backend: View) -> None:
     async with http.Client(base_url=backend.url(), idle_timeout_ms=200) as client:
         await client.get("/status/200")
         same((await backend.told())["open"], before + 1)
-        await backend.until(lambda told: told["open"] == before, 5)
+        await backend.until(lambda told: told["open"] <= before, 5)
         same((await client.get("/status/200")).status, 200)
